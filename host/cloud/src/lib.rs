@@ -1,0 +1,1 @@
+//! HTTP clients for Microsoft Entra, Graph, ARM, Key Vault, ADLS and Databricks

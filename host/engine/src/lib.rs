@@ -1,0 +1,1 @@
+//! Runs a checked workflow: schedules its steps and carries their values

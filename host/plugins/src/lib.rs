@@ -1,0 +1,1 @@
+//! The six shipped plugins, built to components

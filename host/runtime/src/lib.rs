@@ -1,0 +1,1 @@
+//! Runs plugins: Wasm components in fresh, bounded stores, converted by their own types

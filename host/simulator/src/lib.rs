@@ -1,0 +1,1 @@
+//! A local Microsoft Entra, Azure and Databricks that speak the real protocols

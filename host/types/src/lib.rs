@@ -1,0 +1,1 @@
+//! The types and values that workflow files, plugins and calls share

@@ -1,0 +1,1 @@
+//! Workflow files: parsing, checking, expressions and diagnostics
