@@ -1,1 +1,21 @@
-//! HTTP clients for Microsoft Entra, Graph, ARM, Key Vault, ADLS and Databricks
+//! HTTP clients for Microsoft Entra, Graph, ARM, Key Vault, ADLS and Databricks.
+//!
+//! [`Cloud::connect`] takes a [`Target`]; [`Cloud::send`] takes a [`Request`] value and returns a [`Reply`] or a
+//! [`Failure`]. Host names, tokens, retries, rate limits, error shapes and masking are this crate's business; what an
+//! operation means is its caller's.
+
+mod cloud;
+mod failure;
+mod masker;
+mod path;
+mod request;
+mod secret;
+mod target;
+
+pub use cloud::{Actor, ActorKind, Audience, Cloud, ConnectError, Token};
+pub use failure::{Class, Failure, Sent};
+pub use masker::Masker;
+pub use path::{InvalidPath, Path};
+pub use request::{Body, Budget, Field, Method, Observer, Reply, Request, Service};
+pub use secret::SecretString;
+pub use target::{AzureCloud, ConfigError, Credentials, Endpoints, SecretSource, Target};

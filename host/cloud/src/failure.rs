@@ -1,0 +1,128 @@
+//! One error type for everything that can go wrong with a request.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::{Method, Request};
+
+/// What kind of failure it is: what a caller can decide upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The object asked for is not there.
+    NotFound,
+    /// It is there already, or another writer was faster.
+    Conflict,
+    /// The identity is known and lacks a right.
+    Denied,
+    /// The identity is not proven: no, wrong or expired credentials.
+    Unauthenticated,
+    /// Too many requests; nothing was done.
+    Throttled,
+    /// Something made a moment ago has not reached this service yet. Set by the caller, who knows what is new.
+    NotYetVisible,
+    /// The service cannot be reached or fails by itself.
+    Unavailable,
+    /// The request is wrong and will stay wrong.
+    Invalid,
+    /// None of these.
+    Other,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "not found",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Throttled => "throttled",
+            Self::NotYetVisible => "not yet visible",
+            Self::Unavailable => "unavailable",
+            Self::Invalid => "invalid",
+            Self::Other => "failed",
+        })
+    }
+}
+
+/// Whether the service can have acted on a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sent {
+    /// It never left: the service has not acted.
+    NotSent,
+    /// It left and no reply, or a reply that does not tell, came back.
+    MaybeHandled,
+    /// The service answered that it refuses: it has not acted.
+    Answered,
+}
+
+/// A failed request. All text from the service is masked, escaped and cut to 2 kB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub struct Failure {
+    /// What kind of failure.
+    pub class: Class,
+    /// The service's name, such as `Graph`; `Entra` when no token could be had.
+    pub service: String,
+    /// The operation, such as `applications.create`.
+    pub operation: String,
+    /// The method.
+    pub method: Method,
+    /// The path's template.
+    pub path: String,
+    /// The status, when an answer came.
+    pub status: Option<u16>,
+    /// The service's code, such as `PERMISSION_DENIED` or `AADSTS7000215`; our own, in lower case, when it gave none.
+    pub code: String,
+    /// Further codes inside the answer: Graph's `details`, Key Vault's `innererror`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detail_codes: Vec<String>,
+    /// What the service said, on one line.
+    pub message: String,
+    /// The service's id of the request.
+    pub request_id: Option<String>,
+    /// How long the service asks to wait.
+    pub retry_after: Option<Duration>,
+    /// Whether the service can have acted.
+    pub sent: Sent,
+}
+
+impl Failure {
+    /// A failure of this request before it was sent.
+    pub fn not_sent(request: &Request, class: Class, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            service: request.service.to_string(),
+            operation: request.operation.to_owned(),
+            method: request.method,
+            path: request.path_template().to_owned(),
+            status: None,
+            code: code.to_owned(),
+            detail_codes: Vec::new(),
+            message: message.into(),
+            request_id: None,
+            retry_after: None,
+            sent: Sent::NotSent,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {} {} -> ", self.service, self.operation, self.method, self.path)?;
+        if let Some(status) = self.status {
+            write!(f, "{status} ")?;
+        }
+        f.write_str(&self.code)?;
+        for code in &self.detail_codes {
+            write!(f, "/{code}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request id {id})")?;
+        }
+        Ok(())
+    }
+}
