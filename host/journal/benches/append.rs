@@ -1,0 +1,5 @@
+//! How fast entries are appended and replayed.
+
+fn main() {
+    divan::main();
+}
