@@ -1,0 +1,232 @@
+//! Runs a plugin: one fresh store, one call of `run`, nothing kept.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lockkeeper_types::{Signature, Value};
+use serde_json::Map;
+use wasmtime::component::{Func, InstancePre, ResourceTable, Val};
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
+
+use crate::contract::{Contract, RUN};
+use crate::ended::{Ended, Ran, StepError};
+use crate::host::{Held, Host};
+use crate::stop::Stop;
+use crate::store::{Limiter, State};
+use crate::value::{Converter, Fault};
+use crate::wasi::{self, Clock, Output};
+use crate::{Budget, Limit, LimitKind, Mismatch, Used, engine, verdict};
+
+/// What a replay repeats: kept in the run's journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// Where the plugin's randomness comes from.
+    pub bytes: [u8; 32],
+    /// Where the plugin's clock starts.
+    pub started_at: SystemTime,
+}
+
+/// A plugin, compiled and linked. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Plugin {
+    pre: InstancePre<State>,
+    contract: Arc<Contract>,
+    signature: Arc<Signature>,
+}
+
+/// What `run` returned.
+enum Returned {
+    Outputs(Value),
+    Failed(StepError),
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        pre: InstancePre<State>,
+        contract: Contract,
+        signature: Arc<Signature>,
+    ) -> Self {
+        Self {
+            pre,
+            contract: Arc::new(contract),
+            signature,
+        }
+    }
+
+    /// What the plugin takes, gives and asks leave for.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Runs the plugin to its end, in a store of its own. Dropping the future ends it at once;
+    /// then the host is dropped too.
+    ///
+    /// `inputs` is an object by [`Signature::inputs`]; null is an empty one.
+    pub async fn run<H: Host>(
+        &self,
+        host: H,
+        inputs: Value,
+        budget: &Budget,
+        seed: Seed,
+    ) -> Ran<H> {
+        let output = Output::with_cap(budget.log_bytes);
+        let held = Box::new(Held { host, halt: None });
+        let mut store = self.store(held, budget, &seed, &output);
+        let returned = self.execute(&mut store, inputs, budget).await;
+
+        let used = Used {
+            fuel: budget.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
+            memory_peak: store.data().limiter.memory_peak(),
+            host_calls: store.data().host_calls,
+        };
+        let held: Box<dyn Any> = store.into_data().host;
+        #[allow(
+            clippy::expect_used,
+            reason = "the store was made with a host of this very type above"
+        )]
+        let Held { host, halt } = *held.downcast::<Held<H>>().expect("the host of this run");
+        let ended = match (halt, returned) {
+            // Whatever the plugin made of it: the host's word ends the run.
+            (Some(halt), _) => Ended::Halted(halt),
+            (None, Ok(Returned::Outputs(outputs))) => Ended::Outputs(outputs),
+            (None, Ok(Returned::Failed(error))) => Ended::Failed(error),
+            (None, Err(error)) => verdict::of(&error, budget, &used),
+        };
+        Ran {
+            host,
+            ended,
+            used,
+            log: output.log(),
+        }
+    }
+
+    fn store<H: Host>(
+        &self,
+        host: Box<Held<H>>,
+        budget: &Budget,
+        seed: &Seed,
+        output: &Output,
+    ) -> Store<State> {
+        let clock = Clock::starting_at(seed.started_at);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(budget.handles);
+        let state = State {
+            host,
+            table,
+            wasi: wasi::context(seed, &clock, output),
+            clock,
+            limiter: Limiter::new(budget),
+            budget: budget.clone(),
+            host_calls: 0,
+        };
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_max_component_handles(budget.handles);
+        store.set_hostcall_fuel(budget.host_call_bytes);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(on_tick(budget));
+        store
+    }
+
+    /// Instantiates, calls `run` and takes over what it returned.
+    async fn execute(
+        &self,
+        store: &mut Store<State>,
+        inputs: Value,
+        budget: &Budget,
+    ) -> wasmtime::Result<Returned> {
+        store.set_fuel(budget.fuel)?;
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let Some(run) = instance.get_func(&mut *store, RUN) else {
+            wasmtime::bail!("the component has no `run`");
+        };
+        let params = self.params(store, inputs, budget)?;
+        let mut results = [Val::Bool(false)];
+        Func::call_async(&run, &mut *store, &params, &mut results).await?;
+        let [result] = results;
+
+        let allowed = budget.result_bytes;
+        let mut converter = Converter::new(store.as_context_mut(), LimitKind::ResultSize, allowed);
+        match (result, &self.contract.outputs) {
+            (Val::Result(Ok(Some(outputs))), Some(record)) => match *outputs {
+                Val::Record(fields) => converter
+                    .lift_record(record, fields)
+                    .map(Returned::Outputs)
+                    .map_err(|fault| fault.of("outputs")),
+                _ => Err(unexpected("outputs")),
+            },
+            (Val::Result(Ok(None)), None) => Ok(Returned::Outputs(Value::Object(Map::new()))),
+            (Val::Result(Err(Some(error))), _) => {
+                let error = converter
+                    .lift(&self.contract.error, *error)
+                    .map_err(|fault| fault.of("error"))?;
+                StepError::from_value(error)
+                    .map(Returned::Failed)
+                    .ok_or_else(|| unexpected("error"))
+            }
+            _ => Err(unexpected("result")),
+        }
+    }
+
+    fn params(
+        &self,
+        store: &mut Store<State>,
+        inputs: Value,
+        budget: &Budget,
+    ) -> wasmtime::Result<Vec<Val>> {
+        let inputs = match inputs {
+            Value::Null => Map::new(),
+            Value::Object(fields) => fields,
+            _ => return Err(mismatch("inputs", "an object", "something else")),
+        };
+        let Some(record) = &self.contract.inputs else {
+            return if inputs.is_empty() {
+                Ok(Vec::new())
+            } else {
+                Err(mismatch("inputs", "none, as the plugin takes none", "some"))
+            };
+        };
+        let allowed = budget.host_call_bytes;
+        Converter::new(store.as_context_mut(), LimitKind::HostCallBytes, allowed)
+            .lower_record(record, inputs)
+            .map(|val| vec![val])
+            .map_err(|fault| fault.of("inputs"))
+    }
+}
+
+/// Counts the ticks in which the plugin itself ran, and lets others run at each.
+fn on_tick(
+    budget: &Budget,
+) -> impl FnMut(wasmtime::StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline>
++ Send
++ Sync
++ 'static {
+    let allowed = budget.time;
+    let mut ticks = 0_u32;
+    move |_| {
+        ticks += 1;
+        let used = engine::TICK * ticks;
+        if used > allowed {
+            let millis =
+                |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let limit = Limit::new(LimitKind::Time, millis(allowed), Some(millis(used)));
+            return Err(Stop::Limit(limit).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+fn mismatch(of: &str, expected: &str, got: &str) -> wasmtime::Error {
+    Fault::Mismatch(Mismatch {
+        of: String::new(),
+        path: String::new(),
+        expected: expected.to_owned(),
+        got: got.to_owned(),
+    })
+    .of(of)
+}
+
+fn unexpected(of: &str) -> wasmtime::Error {
+    mismatch(of, "what its type says", "another type")
+}
