@@ -1,0 +1,159 @@
+//! Gives a service principal entitlements, and gives others roles on it.
+
+mod bindings;
+mod principal;
+
+use bindings::lockkeeper::databricks::{entitlements, roles};
+use bindings::{Guest, Inputs, Outputs};
+use lockkeeper_guest::types::{ApplicationId, Error, StepError, WorkspacePrincipalId};
+use lockkeeper_guest::{Attempt, LONG, progress, until};
+
+struct Grant;
+
+impl Guest for Grant {
+    fn run(inputs: Inputs) -> Result<Outputs, StepError> {
+        let mut wanted = Vec::new();
+        for grant in inputs.roles {
+            wanted.push(roles::RoleGrant {
+                principal: principal::name(&grant.principal)?,
+                role: grant.role,
+            });
+        }
+        let (entitlements, added) = entitle(&inputs.service_principal_id, &inputs.entitlements)?;
+        let roles = give_roles(&inputs.application_id, &wanted)?;
+        Ok(Outputs {
+            entitlements,
+            granted: added + roles,
+        })
+    }
+}
+
+/// The entitlements after adding what is missing, and how many were.
+fn entitle(
+    id: &WorkspacePrincipalId,
+    wanted: &[String],
+) -> Result<(Vec<String>, u32), StepError> {
+    let has = entitlements::get(id)?;
+    let missing: Vec<_> = wanted.iter().filter(|name| !has.contains(name)).cloned().collect();
+    if missing.is_empty() {
+        progress::note("the entitlements were already there");
+        return Ok((has, 0));
+    }
+    progress::report(&format!("adding {}", missing.join(", ")));
+    entitlements::add(id, &missing).map_err(|error| explain(error, &missing))?;
+    let has = until("the workspace shows the entitlements", LONG, || {
+        let has = entitlements::get(id)?;
+        let Some(lacking) = missing.iter().find(|name| !has.contains(name)) else {
+            return Ok(Attempt::Done(has));
+        };
+        let message = format!("the workspace accepted {lacking} and does not show it");
+        let operation = "databricks/entitlements.get";
+        let error = Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message);
+        if lacking == GROUPS_ONLY {
+            return Err(explain(error, &missing));
+        }
+        Ok(Attempt::Again(error))
+    })?;
+    Ok((has, count(&missing)))
+}
+
+/// The one entitlement that only a group can hold.
+const GROUPS_ONLY: &str = "allow-instance-pool-create";
+
+fn explain(error: Error, wanted: &[String]) -> StepError {
+    if wanted.iter().any(|name| name == GROUPS_ONLY) {
+        return error.because(
+            "allow-instance-pool-create can be given to a group only",
+            "leave it out here, and put the service principal into a group that has it",
+        );
+    }
+    match &error {
+        Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
+            "only a workspace admin may change entitlements",
+            "sign in as a workspace admin, or have one add this identity to the group admins",
+        ),
+        _ => error.into(),
+    }
+}
+
+/// Grants the roles that are missing, waits until all are shown, and counts those granted.
+fn give_roles(id: &ApplicationId, wanted: &[roles::RoleGrant]) -> Result<u32, StepError> {
+    if wanted.is_empty() {
+        return Ok(0);
+    }
+    let missing = lacking(wanted, &roles::list(id).map_err(role_refusal)?);
+    if missing.is_empty() {
+        progress::note("the roles were already there");
+        return Ok(0);
+    }
+    for grant in &missing {
+        progress::report(&format!("granting {} to {}", grant.role, grant.principal));
+        roles::grant(id, &grant.role, &grant.principal).map_err(role_refusal)?;
+    }
+    until("the workspace shows the roles", LONG, || {
+        let lacking = lacking(wanted, &roles::list(id)?);
+        Ok(match lacking.first() {
+            None => Attempt::Done(()),
+            Some(grant) => {
+                let message = format!("{} does not hold {} yet", grant.principal, grant.role);
+                let operation = "databricks/roles.list";
+                Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message))
+            }
+        })
+    })?;
+    Ok(count(&missing))
+}
+
+fn lacking<'a>(
+    wanted: &'a [roles::RoleGrant],
+    held: &[roles::RoleGrant],
+) -> Vec<&'a roles::RoleGrant> {
+    let same = |a: &roles::RoleGrant, b: &roles::RoleGrant| {
+        a.role == b.role && a.principal.eq_ignore_ascii_case(&b.principal)
+    };
+    let is_held = |grant: &roles::RoleGrant| held.iter().any(|other| same(grant, other));
+    wanted.iter().filter(|grant| !is_held(grant)).collect()
+}
+
+fn role_refusal(error: Error) -> StepError {
+    match &error {
+        Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
+            "the signed-in identity is not manager of the service principal: only the identity that added it to the workspace is, and account admins",
+            "have a manager or an account admin give this identity servicePrincipal.manager",
+        ),
+        Error::Invalid(_) => error.because(
+            "the workspace does not know the principal, or the group is one of the workspace and not of the account",
+            "check the spelling; a role needs a user, service principal or group of the account",
+        ),
+        _ => error.into(),
+    }
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_granted() {
+        let grant = |role: &str, principal: &str| roles::RoleGrant {
+            role: role.to_owned(),
+            principal: principal.to_owned(),
+        };
+        let wanted = [grant("user", "users/Ann@example.com"), grant("user", "groups/data")];
+        let held = [grant("user", "users/ann@example.com"), grant("manager", "groups/data")];
+        let missing = lacking(&wanted, &held);
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].principal, "groups/data");
+    }
+
+    #[test]
+    fn pools_are_for_groups() {
+        let error = Error::of(Error::Invalid, "x", "C", String::new());
+        let step = explain(error, &[GROUPS_ONLY.to_owned()]);
+        assert!(step.cause.unwrap().contains("group only"));
+    }
+}

@@ -1,0 +1,187 @@
+//! Keeps a notebook and a job that runs it as a service principal.
+
+mod bindings;
+mod notebook;
+mod settings;
+
+use bindings::lockkeeper::databricks::{clusters, jobs};
+use bindings::{Cluster, Guest, Inputs, Outputs};
+use lockkeeper_guest::types::{Error, StepError};
+use lockkeeper_guest::{Attempt, LONG, progress, until};
+
+struct Job;
+
+/// The tag by which a job is known as ours; its value is the job's name.
+const TAG: &str = "lockkeeper";
+
+impl Guest for Job {
+    fn run(inputs: Inputs) -> Result<Outputs, StepError> {
+        let mut changed = notebook::ensure(&inputs.notebook, &inputs.run_as)?;
+
+        let found = jobs::find(&inputs.name, (TAG, &inputs.name))?;
+        let cluster = cluster(inputs.cluster.as_ref(), found.as_ref())?;
+        let settings = settings::settings(&inputs, cluster);
+        let created = match &found {
+            None => {
+                progress::report("creating the job");
+                jobs::create(&settings).map_err(refusal)?;
+                true
+            }
+            Some(job) => {
+                let drift = settings::drift(job, &settings);
+                if drift.is_empty() {
+                    progress::note(&format!("job {} was already there", inputs.name));
+                } else {
+                    progress::report(&format!("putting right {}", drift.join(", ")));
+                    jobs::update(&job.id, &settings).map_err(refusal)?;
+                    changed.extend(drift);
+                }
+                false
+            }
+        };
+        let job = read_back(&settings)?;
+        Ok(Outputs {
+            id: job.id,
+            url: job.url,
+            created,
+            changed,
+        })
+    }
+}
+
+/// The compute: what was asked for, else what the job has, else the smallest node and the newest
+/// Spark with long-term support. A choice once made stays when the offers change.
+fn cluster(
+    wanted: Option<&Cluster>,
+    job: Option<&jobs::Job>,
+) -> Result<(String, String), StepError> {
+    let present = job.and_then(|job| job.settings.cluster.as_ref());
+    let node_type = wanted
+        .and_then(|cluster| cluster.node_type.clone())
+        .or_else(|| present.map(|cluster| cluster.node_type.clone()));
+    let node_type = match node_type {
+        Some(name) => name,
+        None => first(
+            clusters::list_node_types()?.into_iter().map(|node| node.id),
+            "databricks/clusters.list-node-types",
+        )?,
+    };
+    let spark_version = wanted
+        .and_then(|cluster| cluster.spark_version.clone())
+        .or_else(|| present.map(|cluster| cluster.spark_version.clone()));
+    let spark_version = match spark_version {
+        Some(name) => name,
+        None => first(
+            clusters::list_spark_versions()?.into_iter(),
+            "databricks/clusters.list-spark-versions",
+        )?,
+    };
+    Ok((node_type, spark_version))
+}
+
+fn first(mut offers: impl Iterator<Item = String>, operation: &str) -> Result<String, StepError> {
+    offers.next().ok_or_else(|| {
+        let message = "the workspace offers none".to_owned();
+        Error::of(Error::NotFound, operation, "NONE", message).because(
+            "the workspace has no classic compute, which a job cluster needs",
+            "set cluster.node_type and cluster.spark_version, or use another workspace",
+        )
+    })
+}
+
+/// The job as the service has it, once it says that it runs as the service principal. A job
+/// without that runs as its creator, and succeeds.
+fn read_back(settings: &jobs::JobSettings) -> Result<jobs::Job, StepError> {
+    const OPERATION: &str = "databricks/jobs.find";
+    let wanted = &settings.run_as.application_id;
+    let read = until("the workspace shows the job", LONG, || {
+        let Some(job) = jobs::find(&settings.name, (TAG, &settings.name))? else {
+            let message = format!("the workspace does not show job {}", settings.name);
+            let error = Error::of(Error::NotYetVisible, OPERATION, "NOT_VISIBLE", message);
+            return Ok(Attempt::Again(error));
+        };
+        if job.run_as_user_name == *wanted {
+            return Ok(Attempt::Done(job));
+        }
+        let message = format!(
+            "job {} runs as {}, not as {wanted}",
+            settings.name, job.run_as_user_name
+        );
+        Ok(Attempt::Again(Error::of(Error::Conflict, OPERATION, "RUN_AS", message)))
+    });
+    read.map_err(|refused| match refused.error {
+        error @ Error::Conflict(_) => error.because(
+            "the service accepted the job and did not take over whom it runs as",
+            "set Run as on the job's page by hand, then run this again",
+        ),
+        _ => refused,
+    })
+}
+
+fn refusal(error: Error) -> StepError {
+    if error.says("Cannot bind the service principal") {
+        return error.because(
+            "the signed-in identity lacks the role servicePrincipal.user on the service principal; manager and workspace admin do not include it",
+            "add { role = \"servicePrincipal.user\", principal = … } for it to the roles of the grant step",
+        );
+    }
+    if error.says("cannot be set as run_as") {
+        return error.because(
+            "the workspace has no such service principal, or not yet; run_as takes an application id, never a display name or an object id",
+            "let the import step run before, and give run_as its application id",
+        );
+    }
+    if error.says("does not exist or deactivated") {
+        return error.because(
+            "the service principal was deactivated in the workspace",
+            "activate it in the workspace's settings",
+        );
+    }
+    match &error {
+        Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
+            "the signed-in identity may not make jobs, or may not manage this one",
+            "give it the entitlement workspace-access, and CAN_MANAGE on the job if somebody else made it",
+        ),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missing_role_is_told_apart_from_other_denials() {
+        let denied = |message: &str| {
+            let code = "PERMISSION_DENIED";
+            refusal(Error::of(Error::Denied, "databricks/jobs.create", code, message.to_owned()))
+        };
+        let bind = denied("Cannot bind the service principal provided in 'run_as' field (x) to the job.");
+        assert!(bind.help.unwrap().contains("grant step"));
+        let unknown = denied("'x' cannot be set as run_as service principal, because it doesn't exist.");
+        assert!(unknown.help.unwrap().contains("import step"));
+    }
+
+    #[test]
+    fn a_choice_once_made_stays() {
+        let job = jobs::Job {
+            id: lockkeeper_guest::types::JobId { job_id: "1".to_owned() },
+            settings: jobs::JobSettings {
+                name: "n".to_owned(),
+                notebook_path: "/n".to_owned(),
+                run_as: lockkeeper_guest::types::ApplicationId { application_id: "a".to_owned() },
+                cluster: Some(jobs::JobCluster {
+                    spark_version: "15.4.x".to_owned(),
+                    node_type: "small".to_owned(),
+                    spark_conf: Vec::new(),
+                }),
+                tag: ("lockkeeper".to_owned(), "n".to_owned()),
+            },
+            run_as_user_name: "a".to_owned(),
+            url: String::new(),
+        };
+        let wanted = Cluster { node_type: Some("big".to_owned()), spark_version: None };
+        let (node, spark) = cluster(Some(&wanted), Some(&job)).unwrap();
+        assert_eq!((node.as_str(), spark.as_str()), ("big", "15.4.x"));
+    }
+}

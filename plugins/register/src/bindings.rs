@@ -1,0 +1,31 @@
+//! The Rust side of this plugin's world.
+
+#![allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes_without_reason,
+    reason = "wit-bindgen writes this module"
+)]
+
+wit_bindgen::generate!({
+    path: [
+        "../../wit/step",
+        "../../wit/entra",
+        "../../wit/azure",
+        "../../wit/databricks",
+        "wit",
+    ],
+    world: "lockkeeper:register/register",
+    with: {
+        "lockkeeper:step/types@0.1.0": lockkeeper_guest::types,
+        "lockkeeper:step/progress@0.1.0": lockkeeper_guest::progress,
+        "lockkeeper:step/timer@0.1.0": lockkeeper_guest::timer,
+    },
+    generate_all,
+});
+
+use super::Register;
+export!(Register with_types_in self);

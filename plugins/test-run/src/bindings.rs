@@ -1,0 +1,29 @@
+//! The Rust side of this plugin's world.
+
+#![allow(
+    unsafe_code,
+    missing_docs,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::indexing_slicing,
+    clippy::allow_attributes_without_reason,
+    reason = "wit-bindgen writes this module"
+)]
+
+wit_bindgen::generate!({
+    path: [
+        "../../wit/step",
+        "../../wit/databricks",
+        "wit",
+    ],
+    world: "lockkeeper:test-run/test-run",
+    with: {
+        "lockkeeper:step/types@0.1.0": lockkeeper_guest::types,
+        "lockkeeper:step/progress@0.1.0": lockkeeper_guest::progress,
+        "lockkeeper:step/timer@0.1.0": lockkeeper_guest::timer,
+    },
+    generate_all,
+});
+
+use super::TestRun;
+export!(TestRun with_types_in self);
