@@ -4,13 +4,24 @@
 //! A checked [`Workflow`] is then evaluated step by step against a [`Scope`].
 //! Findings are [`Diagnostic`]s: data, which [`Diagnostic::render`] prints as rustc prints its own.
 
+mod bind;
+mod builtin;
+mod check;
+mod codes;
 mod diagnostic;
 mod evaluate;
 mod expr;
+mod literal;
 mod model;
+mod names;
 mod order;
+mod read;
+mod render;
 mod source;
+mod text;
 
+pub use builtin::{run_fields, target_fields};
+pub use codes::{CODES, explain};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Suggestion};
 pub use evaluate::{Decision, Failure, Scope};
 pub use expr::Expr;
@@ -56,24 +67,39 @@ pub struct Checked {
 
 /// Reads a workflow file without looking at plugins: TOML, keys, shapes, the syntax of expressions.
 pub fn parse(source: &Arc<Source>) -> Result<Workflow, Diagnostics> {
-    Err(Diagnostics(vec![Diagnostic::error(
-        "LK0101",
-        source,
-        0..0,
-        "not read yet",
-    )]))
+    let (workflow, _, found) = read::read(source);
+    match workflow {
+        Some(workflow) if found.is_empty() => Ok(workflow),
+        _ => Err(Diagnostics::in_file_order(found)),
+    }
 }
 
 /// Reads and checks a workflow file in one go, so that every mistake in it is found at once.
 pub fn load(source: &Arc<Source>, plugins: &dyn Plugins) -> Result<Checked, Diagnostics> {
-    let workflow = parse(source)?;
-    let warnings = check(&workflow, plugins);
-    Ok(Checked { workflow, warnings })
+    let (workflow, broken, mut found) = read::read(source);
+    if let Some(workflow) = &workflow {
+        found.extend(check::check(workflow, plugins, &broken));
+    }
+    let Diagnostics(found) = Diagnostics::in_file_order(found);
+    match workflow {
+        Some(mut workflow) if !found.iter().any(Diagnostic::is_error) => {
+            for step in &mut workflow.steps {
+                if let Some(signature) = plugins.signature(&step.plugin) {
+                    step.outputs.clone_from(&signature.outputs);
+                }
+            }
+            Ok(Checked {
+                workflow,
+                warnings: found,
+            })
+        }
+        _ => Err(Diagnostics(found)),
+    }
 }
 
 /// Checks every path, type, guard and secret of a workflow against the plugins; errors and
 /// warnings, in file order.
 pub fn check(workflow: &Workflow, plugins: &dyn Plugins) -> Vec<Diagnostic> {
-    let _ = (workflow, plugins);
-    Vec::new()
+    let found = check::check(workflow, plugins, &check::Broken::new());
+    Diagnostics::in_file_order(found).0
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lockkeeper_types::{Type, Value};
+use lockkeeper_types::{Field, Type, Value};
 use regex::Regex;
 
 use crate::expr::Expr;
@@ -89,6 +89,8 @@ pub struct Step {
     pub undo: Undo,
     /// The plugin's inputs.
     pub with: Record,
+    /// The fields of the plugin's result; empty until [`load`](crate::load) has found the plugin.
+    pub outputs: Vec<Field>,
 }
 
 /// How often, and how fast, a step's calls are tried again. `Retry-After` always wins.
@@ -134,6 +136,8 @@ pub enum Backoff {
 /// The class of a failed call, as the plugins' error variant names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
+    /// There is no such object.
+    NotFound,
     /// Too many requests.
     Throttled,
     /// Written a moment ago and not seen everywhere yet.
@@ -146,6 +150,8 @@ pub enum ErrorClass {
     Denied,
     /// The request makes no sense to the service.
     Invalid,
+    /// Anything else.
+    Other,
 }
 
 /// Waiting until a new object is seen everywhere.
