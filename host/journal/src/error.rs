@@ -206,7 +206,9 @@ pub enum LookupError {
 #[non_exhaustive]
 pub enum AcquireError {
     /// A living process has it.
-    #[error("run {run} is held by {holder}, heard of {heard_seconds_ago} s ago\n  next:   wait for it, or end that process")]
+    #[error(
+        "run {run} is held by {holder}, heard of {heard_seconds_ago} s ago\n  next:   wait for it, or end that process"
+    )]
     Held {
         /// The run.
         run: String,

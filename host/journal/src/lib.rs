@@ -2,14 +2,29 @@
 //!
 //! The workflow core knows only [`Durable`]; [`Store`] is the implementation on one `SQLite` file.
 
+mod chain;
 mod durable;
 mod error;
+mod holder;
+mod id;
+mod invocation;
+mod lease;
+mod lookup;
 mod model;
+mod rows;
+mod schema;
+mod sealed;
+mod store;
+mod worker;
 
 pub use durable::{Durable, Edge, Entry, Finished, Recorded, Slept, Started, StepEnd};
 pub use error::{
     AcquireError, Damage, Fault, LookupError, OpenError, StorageCause, StorageFault, VerifyError,
 };
+pub use holder::{HEARTBEAT, LEASE_TIMEOUT};
+pub use lease::Lease;
 pub use model::{
-    Ending, History, Holder, JournalEntry, Mode, NewRun, Run, RunFilter, RunSummary, Status,
+    Ending, History, Holder, JournalEntry, Mode, NewRun, Run, RunFilter, RunList, RunSummary,
+    Status,
 };
+pub use store::Store;

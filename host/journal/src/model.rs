@@ -21,13 +21,13 @@ pub struct NewRun {
     pub target: String,
     /// The inputs as a JSON object; secrets are handles or left out.
     pub inputs: Value,
-    /// SHA-256 of the workflow file, in lower-case hexadecimal.
-    pub workflow_digest: String,
-    /// The workflow file's text.
+    /// The workflow file's text; the record pins its digest.
+    #[serde(skip)]
     pub workflow_source: String,
     /// SHA-256 of each plugin's component, in lower-case hexadecimal, by plugin name.
     pub plugin_digests: BTreeMap<String, String>,
     /// What the randomness that plugins see is derived from. Not a secret.
+    #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
     /// The time that the run's plugins see as its start (UTC).
     #[serde(with = "time::serde::rfc3339")]
@@ -36,6 +36,26 @@ pub struct NewRun {
     pub mode: Mode,
     /// For an undo: the run that it takes back.
     pub parent: Option<String>,
+}
+
+impl NewRun {
+    /// SHA-256 of the workflow file, in lower-case hexadecimal.
+    pub fn workflow_digest(&self) -> String {
+        crate::chain::digest(&self.workflow_source)
+    }
+}
+
+mod hex_seed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&crate::chain::hex(seed))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+        let text = String::deserialize(from)?;
+        crate::chain::unhex(&text).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
+    }
 }
 
 /// What a run is for.
@@ -162,6 +182,16 @@ pub struct Run {
     pub summary: RunSummary,
     /// What it began with.
     pub beginning: NewRun,
+}
+
+/// The answer to [`Store::runs`](crate::Store::runs).
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RunList {
+    /// The runs, the newest first.
+    pub runs: Vec<RunSummary>,
+    /// Runs of which the record no longer says what they are.
+    #[serde(skip)]
+    pub damaged: Vec<crate::Damage>,
 }
 
 /// Which runs to list; the newest come first.

@@ -1,0 +1,233 @@
+//! [`Durable`] on the journal file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::chain::canonical;
+use crate::durable::{Durable, Edge, Entry, Finished, Recorded, Slept, Started, StepEnd};
+use crate::error::Fault;
+use crate::lease::{Past, Shared};
+use crate::rows::{self, Append};
+
+const SLEEP: &str = "sleep";
+const STEP_STARTED: &str = "step.started";
+const STEP_ENDED: &str = "step.ended";
+
+pub(crate) struct Invocation {
+    shared: Arc<Shared>,
+    address: String,
+    /// How many invocations of this address there were when this one was made.
+    generation: u64,
+    /// How many operations are done.
+    done: u64,
+    /// Whether everything that was queued for this address is known to be committed or refused.
+    /// It is not when an invocation begins, nor after an operation was dropped half-way.
+    settled: bool,
+}
+
+impl Invocation {
+    pub(crate) fn new(shared: Arc<Shared>, address: &str) -> Self {
+        let generation = {
+            let mut recording = shared.recording();
+            let track = recording.track(address);
+            track.latest += 1;
+            track.latest
+        };
+        Self {
+            shared,
+            address: address.to_owned(),
+            generation,
+            done: 0,
+            settled: false,
+        }
+    }
+
+    /// What is recorded at the next position, if anything; it has to be what is asked.
+    async fn replay(&mut self, kind: &str, fingerprint: &str) -> Result<Option<Value>, Fault> {
+        if !self.settled {
+            // The writer takes tasks in order, so what was queued before is done after this.
+            self.shared
+                .write("read a run's record", Edge::Cheap, |_, _| Ok(Ok(())))
+                .await?;
+        }
+        let past = {
+            let mut recording = self.shared.recording();
+            let index = usize::try_from(self.done).unwrap_or(usize::MAX);
+            recording.track(&self.address).past.get(index).cloned()
+        };
+        let Some(past) = past else {
+            self.settled = false;
+            return Ok(None);
+        };
+        if past.kind != kind || past.fingerprint != fingerprint {
+            return Err(Fault::Diverged {
+                run: self.shared.run.clone(),
+                address: self.address.clone(),
+                position: self.done + 1,
+                recorded: format!("{} {}", past.kind, past.fingerprint),
+                asked: format!("{kind} {fingerprint}"),
+            });
+        }
+        self.settled = true;
+        self.done += 1;
+        Ok(Some(past.value))
+    }
+
+    /// Records `value` at the next position and gives it as a replay would give it.
+    async fn record(&mut self, entry: &Entry<'_>, value: &Value) -> Result<Value, Fault> {
+        let text = canonical(value);
+        // What is given now must be what a replay reads, to the last bit of a float.
+        let value: Value = serde_json::from_str(&text).map_err(|error| {
+            Fault::Stopped(format!("cannot record `{}`: {error}", entry.fingerprint))
+        })?;
+        let append = Append {
+            address: self.address.clone(),
+            position: Some(self.done + 1),
+            kind: entry.kind.to_owned(),
+            fingerprint: entry.fingerprint.to_owned(),
+            facts: canonical(&entry.facts),
+            value: text,
+        };
+        let past = Past {
+            kind: entry.kind.to_owned(),
+            fingerprint: entry.fingerprint.to_owned(),
+            value: value.clone(),
+        };
+        let (shared, generation) = (Arc::clone(&self.shared), self.generation);
+        let (also, address) = (Arc::clone(&self.shared), self.address.clone());
+        self.shared
+            .write_then(
+                "record an entry",
+                entry.edge,
+                move |connection, head| {
+                    if shared.recording().track(&append.address).latest != generation {
+                        return Ok(Err(Fault::Stopped(format!(
+                            "{} of run {} was started again meanwhile",
+                            append.address, shared.run
+                        ))));
+                    }
+                    rows::append(connection, head, append)?;
+                    Ok(Ok(()))
+                },
+                move |()| also.recording().track(&address).past.push(past),
+            )
+            .await?;
+        self.done += 1;
+        self.settled = true;
+        Ok(value)
+    }
+
+    fn step_has_ended(&self, address: &str) -> bool {
+        let mut recording = self.shared.recording();
+        let past = &recording.track(&self.address).past;
+        past.iter()
+            .skip(usize::try_from(self.done).unwrap_or(usize::MAX))
+            .any(|past| {
+                past.kind == STEP_ENDED && past.value.get("address") == Some(&address.into())
+            })
+    }
+}
+
+#[async_trait]
+impl Durable for Invocation {
+    fn run_id(&self) -> &str {
+        &self.shared.run
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn effect<'a>(
+        &mut self,
+        entry: Entry<'a>,
+        effect: BoxFuture<'a, Result<Value, Fault>>,
+    ) -> Result<Recorded, Fault> {
+        if let Some(value) = self.replay(entry.kind, entry.fingerprint).await? {
+            return Ok(Recorded {
+                value,
+                replayed: true,
+            });
+        }
+        let value = effect.await?;
+        Ok(Recorded {
+            value: self.record(&entry, &value).await?,
+            replayed: false,
+        })
+    }
+
+    async fn sleep(&mut self, length: Duration) -> Result<Slept, Fault> {
+        let fingerprint = format!("{} ms", length.as_millis());
+        let entry = Entry {
+            kind: SLEEP,
+            fingerprint: &fingerprint,
+            edge: Edge::Cheap,
+            facts: Value::Null,
+        };
+        let effect = async move {
+            let due = OffsetDateTime::now_utc() + length;
+            let text = due.format(&Rfc3339);
+            text.map(Value::from)
+                .map_err(|_| Fault::Stopped(format!("{length:?} is too long to sleep")))
+        };
+        let recorded = self.effect(entry, Box::pin(effect)).await?;
+        let due = recorded.value.as_str().unwrap_or_default();
+        let due = OffsetDateTime::parse(due, &Rfc3339)
+            .map_err(|_| Fault::Stopped(format!("the recorded time `{due}` cannot be read")))?;
+        Ok(if due <= OffsetDateTime::now_utc() {
+            Slept::Done
+        } else {
+            Slept::Until(due)
+        })
+    }
+
+    async fn start_step(&mut self, address: &str) -> Result<Started, Fault> {
+        let entry = Entry {
+            kind: STEP_STARTED,
+            fingerprint: address,
+            edge: Edge::Cheap,
+            facts: Value::Null,
+        };
+        let ready = Box::pin(async { Ok(Value::Null) });
+        self.effect(entry, ready).await?;
+        if self.step_has_ended(address) {
+            return Ok(Started::Finished);
+        }
+        let child = Self::new(Arc::clone(&self.shared), address);
+        Ok(Started::Open(Box::new(child)))
+    }
+
+    async fn next_step<'a>(
+        &mut self,
+        completion: BoxFuture<'a, Result<StepEnd, Fault>>,
+    ) -> Result<Finished, Fault> {
+        // Which step it will be is not known when it is asked, so the fingerprint cannot say it.
+        let entry = Entry {
+            kind: STEP_ENDED,
+            fingerprint: "next",
+            edge: Edge::Cheap,
+            facts: Value::Null,
+        };
+        let effect = async move {
+            let end = completion.await?;
+            Ok(json!({ "address": end.address, "outcome": end.outcome }))
+        };
+        let mut recorded = self.effect(entry, Box::pin(effect)).await?;
+        let address = recorded.value.get("address").and_then(Value::as_str);
+        let address = address.unwrap_or_default().to_owned();
+        let outcome = recorded.value.get_mut("outcome").map(Value::take);
+        Ok(Finished {
+            end: StepEnd {
+                address,
+                outcome: outcome.unwrap_or_default(),
+            },
+            replayed: recorded.replayed,
+        })
+    }
+}

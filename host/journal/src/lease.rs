@@ -1,0 +1,313 @@
+//! The right to advance one run, held by one process at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, params};
+use serde_json::{Value, json};
+
+use crate::durable::{Durable, Edge};
+use crate::error::{AcquireError, Fault, StorageFault};
+use crate::holder::{is_alive, now_ms};
+use crate::invocation::Invocation;
+use crate::lookup;
+use crate::model::{Ending, Holder, JournalEntry, Status};
+use crate::rows::{self, Append, Head};
+use crate::store::Store;
+
+/// The right to advance a run, until it is dropped, the run ends, or another process takes over
+/// because this one was not heard of for [`LEASE_TIMEOUT`](crate::LEASE_TIMEOUT). Its token is
+/// checked with every entry, so a holder that was taken over cannot write any more.
+pub struct Lease {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a lease and its invocations have in common.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) run: String,
+    number: i64,
+    token: u64,
+    recording: Mutex<Recording>,
+}
+
+/// What is recorded of each invocation, verified when the run was acquired and kept up to date by
+/// the writer's thread.
+#[derive(Default)]
+pub(crate) struct Recording {
+    tracks: HashMap<String, Track>,
+}
+
+/// One invocation's entries in the order of their positions.
+#[derive(Default)]
+pub(crate) struct Track {
+    pub(crate) past: Vec<Past>,
+    /// How many invocations of this address were made; only the latest may append.
+    pub(crate) latest: u64,
+}
+
+/// A recorded entry as a replay needs it.
+#[derive(Clone)]
+pub(crate) struct Past {
+    pub(crate) kind: String,
+    pub(crate) fingerprint: String,
+    pub(crate) value: Value,
+}
+
+impl Recording {
+    fn new(entries: Vec<JournalEntry>) -> Self {
+        let mut recording = Self::default();
+        for entry in entries.into_iter().filter(|entry| entry.position.is_some()) {
+            recording.track(&entry.address).past.push(Past {
+                kind: entry.kind,
+                fingerprint: entry.fingerprint,
+                value: entry.value,
+            });
+        }
+        recording
+    }
+
+    pub(crate) fn track(&mut self, address: &str) -> &mut Track {
+        self.tracks.entry(address.to_owned()).or_default()
+    }
+}
+
+impl Store {
+    /// Takes the run with id `run` for `holder`. The record is verified first: a damaged one is
+    /// readable, but cannot be gone on with. A run that failed or was cancelled is open again.
+    pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
+        loop {
+            let id = run.to_owned();
+            let verified = self
+                .read("read a run's record", move |connection| {
+                    verified(connection, &id)
+                })
+                .await?;
+            let (head_seq, entries) = verified;
+            let (id, holder) = (run.to_owned(), holder.clone());
+            let acquired = self
+                .inner
+                .writer
+                .run("take a run", Edge::Durable, move |connection| {
+                    take(connection, &id, head_seq, &holder)
+                })
+                .await?;
+            // Another process has added to the record since it was read: read it again.
+            let Some((number, token)) = acquired else {
+                continue;
+            };
+            return Ok(Lease {
+                shared: Arc::new(Shared {
+                    store: self.clone(),
+                    run: run.to_owned(),
+                    number,
+                    token,
+                    recording: Mutex::new(Recording::new(entries)),
+                }),
+            });
+        }
+    }
+}
+
+/// The run's row, if it is free to be taken.
+fn free(connection: &Connection, run: &str) -> rusqlite::Result<Result<Head, AcquireError>> {
+    let Some(head) = rows::head_of(connection, run)? else {
+        return Ok(Err(AcquireError::Unknown {
+            run: run.to_owned(),
+        }));
+    };
+    let alive = |holder: &&Holder| is_alive(holder, head.heartbeat);
+    if let Some(holder) = head.holder.as_ref().filter(alive) {
+        let last_beat = head.heartbeat.unwrap_or_default();
+        return Ok(Err(AcquireError::Held {
+            run: run.to_owned(),
+            holder: Box::new(holder.clone()),
+            heard_seconds_ago: (now_ms() - last_beat).max(0) / 1000,
+        }));
+    }
+    let status = if lookup::undone(connection, run)? {
+        Some(Status::Undone)
+    } else {
+        match lookup::ended(connection, &head)? {
+            Ok(ended) => ended
+                .filter(|ended| ended.ending == Ending::Succeeded)
+                .map(|ended| ended.ending.into()),
+            Err(damage) => return Ok(Err(damage.into())),
+        }
+    };
+    Ok(status.map_or(Ok(head), |status| {
+        Err(AcquireError::Ended {
+            run: run.to_owned(),
+            status,
+        })
+    }))
+}
+
+type Verified = (u64, Vec<JournalEntry>);
+
+fn verified(
+    connection: &Connection,
+    run: &str,
+) -> rusqlite::Result<Result<Verified, AcquireError>> {
+    let head = match free(connection, run)? {
+        Ok(head) => head,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    match lookup::verify(connection, &head)? {
+        Ok(entries) => Ok(Ok((head.seq, entries))),
+        Err(damage) => Ok(Err(damage.into())),
+    }
+}
+
+type Taken = Option<(i64, u64)>;
+
+fn take(
+    connection: &Connection,
+    run: &str,
+    head_seq: u64,
+    holder: &Holder,
+) -> rusqlite::Result<Result<Taken, AcquireError>> {
+    let mut head = match free(connection, run)? {
+        Ok(head) => head,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if head.seq != head_seq {
+        return Ok(Ok(None));
+    }
+    let token = head.fence + 1;
+    connection
+        .prepare_cached(
+            "UPDATE runs SET fence = ?2, holder = ?3, heartbeat = ?4, ended_seq = NULL
+             WHERE number = ?1",
+        )?
+        .execute(params![
+            head.number,
+            token,
+            json!(holder).to_string(),
+            now_ms()
+        ])?;
+    let facts = json!({ "holder": holder, "fence": token });
+    rows::append(
+        connection,
+        &mut head,
+        Append::own(rows::ACQUIRED, &facts, &Value::Null),
+    )?;
+    Ok(Ok(Some((head.number, token))))
+}
+
+impl Lease {
+    /// The run's id.
+    pub fn run_id(&self) -> &str {
+        &self.shared.run
+    }
+
+    /// The invocation at `address`: `register#1`, or empty for the run itself. An earlier one of
+    /// the same address cannot record any more.
+    pub fn invocation(&self, address: &str) -> impl Durable + use<> {
+        Invocation::new(Arc::clone(&self.shared), address)
+    }
+
+    /// Tells that this process is alive; to be called every [`HEARTBEAT`](crate::HEARTBEAT).
+    /// [`Fault::Fenced`] if another has taken over.
+    pub async fn beat(&self) -> Result<(), Fault> {
+        let number = self.shared.number;
+        self.shared
+            .write(
+                "tell that the run goes on",
+                Edge::Cheap,
+                move |connection, _| {
+                    connection
+                        .prepare_cached("UPDATE runs SET heartbeat = ?2 WHERE number = ?1")?
+                        .execute(params![number, now_ms()])?;
+                    Ok(Ok(()))
+                },
+            )
+            .await
+    }
+
+    /// Records durably how the run ended, and gives it up. Tasks that still hold an invocation of
+    /// it find themselves fenced.
+    pub async fn finish(self, ending: Ending, outcome: Value) -> Result<(), Fault> {
+        let number = self.shared.number;
+        self.shared
+            .write(
+                "record how the run ended",
+                Edge::Durable,
+                move |connection, head| {
+                    let facts = lookup::ended_facts(ending);
+                    rows::append(connection, head, Append::own(rows::ENDED, &facts, &outcome))?;
+                    connection
+                        .prepare_cached(
+                            "UPDATE runs SET ended_seq = ?2, fence = fence + 1, holder = NULL
+                         WHERE number = ?1",
+                        )?
+                        .execute(params![number, head.seq])?;
+                    Ok(Ok(()))
+                },
+            )
+            .await
+    }
+}
+
+impl Drop for Lease {
+    /// Gives the run up without waiting, so that it shows as interrupted at once.
+    fn drop(&mut self) {
+        let (number, token) = (self.shared.number, self.shared.token);
+        let release = move |connection: &Connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE runs SET fence = fence + 1, holder = NULL
+                     WHERE number = ?1 AND fence = ?2",
+                )?
+                .execute(params![number, token])?;
+            Ok(Ok::<_, StorageFault>(()))
+        };
+        let writer = &self.shared.store.inner.writer;
+        drop(writer.queue("give up a run", Edge::Cheap, release, |()| ()));
+    }
+}
+
+impl Shared {
+    pub(crate) fn recording(&self) -> MutexGuard<'_, Recording> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes if this lease still has the run.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        edge: Edge,
+        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.write_then(what, edge, work, |_| ()).await
+    }
+
+    /// The same, and calls `then` once it is committed, even if nobody waits for it any more.
+    pub(crate) async fn write_then<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        edge: Edge,
+        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (number, token) = (self.number, self.token);
+        let fenced = move |connection: &Connection| {
+            let mut head = rows::head_at(connection, number)?;
+            if head.fence == token {
+                work(connection, &mut head)
+            } else {
+                Ok(Err(Fault::Fenced {
+                    run: head.id,
+                    holder: head
+                        .holder
+                        .map_or_else(|| "nobody: it was given up".to_owned(), |h| h.to_string()),
+                }))
+            }
+        };
+        let writer = &self.store.inner.writer;
+        writer.run_then(what, edge, fenced, then).await
+    }
+}

@@ -1,0 +1,200 @@
+//! The journal file's tables, and which formats this program knows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::error::{OpenError, StorageCause, StorageFault};
+
+/// The newest format that this program reads, and the one it writes; kept in `user_version`.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What tells a journal from other `SQLite` files: `LKJR`, kept in `application_id`.
+const APPLICATION: u32 = 0x4c4b_4a52;
+
+/// How long a process waits for another that writes to the same file.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An entry's key holds the run's number and the entry's number in it, so that a run's entries lie
+/// side by side and are found without an index that could be damaged apart from them.
+pub(crate) const SEQ_BITS: u32 = 32;
+
+const TABLES: &str = "
+    CREATE TABLE about (
+        key   TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE runs (
+        number    INTEGER PRIMARY KEY,  -- in the order of creation
+        id        TEXT    NOT NULL UNIQUE,
+        undoes    TEXT,                 -- the run that it takes back, for an undo
+        head_seq  INTEGER NOT NULL,     -- the last entry, and its hash
+        head_hash BLOB    NOT NULL,
+        ended_seq INTEGER,              -- the entry that says how it ended, if it has
+        fence     INTEGER NOT NULL,     -- grows with every holder
+        holder    TEXT,                 -- JSON
+        heartbeat INTEGER               -- milliseconds since 1970
+    ) STRICT;
+    CREATE INDEX undos ON runs (undoes) WHERE undoes IS NOT NULL;
+    CREATE TABLE entries (
+        key         INTEGER PRIMARY KEY, -- run number * 2^32 + seq
+        address     TEXT    NOT NULL,
+        position    INTEGER,
+        kind        TEXT    NOT NULL,
+        fingerprint TEXT    NOT NULL,
+        facts       TEXT    NOT NULL,    -- canonical JSON
+        value       TEXT    NOT NULL,    -- canonical JSON
+        time        TEXT    NOT NULL,    -- RFC 3339
+        hash        BLOB    NOT NULL
+    ) STRICT;
+    CREATE TABLE sources (
+        digest TEXT PRIMARY KEY,         -- SHA-256 of the text
+        text   TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sealed (
+        run        INTEGER NOT NULL,
+        name       TEXT    NOT NULL,
+        ciphertext BLOB    NOT NULL,
+        PRIMARY KEY (run, name)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the connection that writes, and makes the tables in a new file.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    create_private(path)?;
+    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
+    let mut connection = Connection::open(path).map_err(|error| fault(&error))?;
+    configure(&connection).map_err(|error| fault(&error))?;
+    if application(&connection).map_err(|error| fault(&error))? == 0 {
+        create(&mut connection).map_err(|error| fault(&error))?;
+    }
+    check(&connection, path)?;
+    // SQLite answers with the mode it is in, which is another one where shared memory is not to
+    // be had, as on some network file systems.
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| fault(&error))?;
+    if mode != "wal" {
+        return Err(StorageFault {
+            what: "open the journal".to_owned(),
+            path: path.to_owned(),
+            said: format!("the file system has no write-ahead log: journal mode is {mode}"),
+            cause: StorageCause::Io,
+        }
+        .into());
+    }
+    Ok(connection)
+}
+
+/// Opens a connection that only reads, beside the writer.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
+    let connection = Connection::open(path).map_err(|error| fault(&error))?;
+    configure(&connection).map_err(|error| fault(&error))?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(|error| fault(&error))?;
+    Ok(connection)
+}
+
+/// The record names people and objects, so only its owner may read it. `SQLite` gives the files
+/// beside it the same mode.
+fn create_private(path: &Path) -> Result<(), StorageFault> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| options.open(path))
+        .map(|_| ())
+        .map_err(|error| StorageFault {
+            what: "open the journal".to_owned(),
+            path: path.to_owned(),
+            said: error.to_string(),
+            cause: match error.kind() {
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    StorageCause::ReadOnly
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    StorageCause::Full
+                }
+                _ => StorageCause::Io,
+            },
+        })
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    // Where fsync does not reach the disk's platter by itself (macOS), ask for it.
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    // A destroyed secret leaves no bytes in free pages.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)
+}
+
+fn application(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+/// Two processes may come here at once: the second finds the tables of the first.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables: u32 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute(
+            "INSERT INTO about (key, value) VALUES ('written_by', ?1)",
+            [env!("CARGO_PKG_VERSION")],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    transaction.commit()
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
+    if application(connection).map_err(|error| fault(&error))? != APPLICATION {
+        return Err(OpenError::NotAJournal {
+            path: path.to_owned(),
+        });
+    }
+    let found: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|error| fault(&error))?;
+    if found > FORMAT {
+        // The table `about` is part of every format, for this question.
+        let written_by: Option<String> = connection
+            .query_row(
+                "SELECT value FROM about WHERE key = 'written_by'",
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|error| fault(&error))?;
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+            written_by: written_by.unwrap_or_else(|| "of a later date".to_owned()),
+        });
+    }
+    if found < FORMAT {
+        return Err(StorageFault {
+            what: "open the journal".to_owned(),
+            path: path.to_owned(),
+            said: format!("it says that it has format {found}, which never was"),
+            cause: StorageCause::Damaged,
+        }
+        .into());
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The journal on one `SQLite` file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use crate::chain::GENESIS;
+use crate::durable::Edge;
+use crate::error::{LookupError, OpenError, StorageCause, StorageFault, VerifyError};
+use crate::lookup::WORKFLOW_DIGEST;
+use crate::model::{History, Mode, NewRun, Run, RunFilter, RunList, RunSummary};
+use crate::rows::{self, Append};
+use crate::worker::Worker;
+use crate::{id, lookup, schema};
+
+/// A journal file. Clones share its two threads; the file is closed when the last one is gone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    path: PathBuf,
+    pub(crate) writer: Worker,
+    pub(crate) reader: Worker,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.inner.path).finish()
+    }
+}
+
+impl Store {
+    /// Opens the journal at `path`, and makes it and its folder if they are not there. Several
+    /// processes may have it open; every run has one holder. Blocks for a few milliseconds.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let writer = schema::open_writer(path)?;
+        let reader = schema::open_reader(path)?;
+        let fault = |error: std::io::Error| StorageFault {
+            what: "start the journal's thread".to_owned(),
+            path: path.to_owned(),
+            said: error.to_string(),
+            cause: StorageCause::Io,
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                writer: Worker::writer(writer, path).map_err(fault)?,
+                reader: Worker::reader(reader, path).map_err(fault)?,
+            }),
+        })
+    }
+
+    /// The journal file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Records a new run durably and gives its id: 4 to 6 letters and digits, unique in this file.
+    pub async fn create_run(&self, new: NewRun) -> Result<String, StorageFault> {
+        const WHAT: &str = "record a new run";
+        let path = self.inner.path.clone();
+        let work = move |connection: &Connection| {
+            let taken = |id: &str| rows::head_of(connection, id).map(|head| head.is_some());
+            let Some(id) = id::fresh(taken)? else {
+                return Ok(Err(StorageFault {
+                    what: WHAT.to_owned(),
+                    path,
+                    said: "no free run id was found".to_owned(),
+                    cause: StorageCause::Internal,
+                }));
+            };
+            create(connection, &id, &new)?;
+            Ok(Ok(id))
+        };
+        self.inner.writer.run(WHAT, Edge::Durable, work).await
+    }
+
+    /// The runs that `filter` lets through.
+    pub async fn runs(&self, filter: RunFilter) -> Result<RunList, StorageFault> {
+        let work = move |connection: &Connection| {
+            let mut list = RunList::default();
+            for head in rows::heads(connection)? {
+                if filter.limit.is_some_and(|limit| list.runs.len() >= limit) {
+                    break;
+                }
+                match lookup::describe(connection, &head)? {
+                    Ok(run) if filter.lets_through(&run.summary) => list.runs.push(run.summary),
+                    Ok(_) => {}
+                    Err(damage) => list.damaged.push(damage),
+                }
+            }
+            Ok(Ok(list))
+        };
+        self.read("list the runs", work).await
+    }
+
+    /// The run whose id is `asked`, or the only one whose id begins with it.
+    pub async fn run(&self, asked: &str) -> Result<Run, LookupError> {
+        let asked = asked.to_owned();
+        let work = move |connection: &Connection| match lookup::find(connection, &asked)? {
+            Ok(head) => Ok(lookup::describe(connection, &head)?.map_err(LookupError::Damaged)),
+            Err(error) => Ok(Err(error)),
+        };
+        self.read("look up a run", work).await
+    }
+
+    /// The record of a run (by id or prefix), as far as it is intact.
+    pub async fn history(&self, asked: &str) -> Result<History, LookupError> {
+        let asked = asked.to_owned();
+        let work = move |connection: &Connection| match lookup::find(connection, &asked)? {
+            Ok(head) => {
+                let (entries, damage) = rows::load(connection, &head)?;
+                Ok(Ok(History { entries, damage }))
+            }
+            Err(error) => Ok(Err(error)),
+        };
+        self.read("read a run's record", work).await
+    }
+
+    /// Checks the record of one run (by its id), or of all: the hash chain, the places where the
+    /// file says the same twice, and for all runs also the file's own structure.
+    pub async fn verify(&self, run: Option<&str>) -> Result<(), VerifyError> {
+        let run = run.map(ToOwned::to_owned);
+        let work = move |connection: &Connection| {
+            let heads = match &run {
+                Some(id) => rows::head_of(connection, id)?.into_iter().collect(),
+                None => rows::heads(connection)?,
+            };
+            for head in &heads {
+                if let Err(damage) = lookup::verify(connection, head)? {
+                    return Ok(Err(VerifyError::Damaged(damage)));
+                }
+            }
+            if run.is_none() {
+                let found: String =
+                    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+                return Ok(Ok(Some(found)));
+            }
+            Ok(Ok(None))
+        };
+        match self.read("verify the journal", work).await? {
+            None => Ok(()),
+            Some(found) if found == "ok" => Ok(()),
+            Some(found) => Err(VerifyError::Storage(StorageFault {
+                what: "verify the journal".to_owned(),
+                path: self.inner.path.clone(),
+                said: found,
+                cause: StorageCause::Damaged,
+            })),
+        }
+    }
+
+    pub(crate) async fn read<T, E>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageFault> + Send + 'static,
+    {
+        // What is read is one state of the file, whatever is appended meanwhile.
+        let snapshot = |connection: &Connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let result = work(&transaction)?;
+            transaction.finish()?;
+            Ok(result)
+        };
+        self.inner.reader.run(what, Edge::Cheap, snapshot).await
+    }
+}
+
+fn create(connection: &Connection, id: &str, new: &NewRun) -> rusqlite::Result<()> {
+    let undoes = new.parent.as_ref().filter(|_| new.mode == Mode::Undo);
+    connection
+        .prepare_cached(
+            "INSERT INTO runs (id, undoes, head_seq, head_hash, fence) VALUES (?1, ?2, 0, ?3, 0)",
+        )?
+        .execute(params![id, undoes, GENESIS])?;
+    let mut head = rows::head_at(connection, connection.last_insert_rowid())?;
+    let digest = new.workflow_digest();
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO sources (digest, text) VALUES (?1, ?2)")?
+        .execute(params![digest, new.workflow_source])?;
+    let mut facts = serde_json::to_value(new)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    if let Some(facts) = facts.as_object_mut() {
+        facts.insert(WORKFLOW_DIGEST.to_owned(), Value::from(digest));
+    }
+    rows::append(
+        connection,
+        &mut head,
+        Append::own(rows::CREATED, &facts, &Value::Null),
+    )
+}
+
+impl RunFilter {
+    fn lets_through(&self, run: &RunSummary) -> bool {
+        self.workflow
+            .as_ref()
+            .is_none_or(|name| *name == run.workflow)
+            && self.status.is_none_or(|status| status == run.status)
+    }
+}
