@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::{Method, Request};
+use crate::answer::{self, clean};
+use crate::classify::classify;
+use crate::http::{Lost, Raw};
+use crate::masker::Masker;
+use crate::request::{Method, Request, Service};
 
 /// What kind of failure it is: what a caller can decide upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,7 +95,12 @@ pub struct Failure {
 
 impl Failure {
     /// A failure of this request before it was sent.
-    pub fn not_sent(request: &Request, class: Class, code: &str, message: impl Into<String>) -> Self {
+    pub fn not_sent(
+        request: &Request,
+        class: Class,
+        code: &str,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             class,
             service: request.service.to_string(),
@@ -107,11 +116,118 @@ impl Failure {
             sent: Sent::NotSent,
         }
     }
+
+    /// A request whose reply was lost, or which never left.
+    pub(crate) fn lost(request: &Request, lost: Lost, masker: &Masker) -> Self {
+        Self {
+            sent: lost.sent,
+            ..Self::not_sent(request, lost.class, lost.code, clean(masker, &lost.message))
+        }
+    }
+
+    /// A reply that is not a success.
+    pub(crate) fn answered(request: &Request, raw: &Raw, masker: &Masker) -> Self {
+        let databricks = matches!(
+            request.service,
+            Service::Databricks | Service::DatabricksAccount
+        );
+        if (300..400).contains(&raw.status) {
+            let to = raw
+                .header("location")
+                .and_then(|to| reqwest::Url::parse(to).ok());
+            let host = to
+                .as_ref()
+                .and_then(|url| url.host_str())
+                .unwrap_or("another page");
+            let hint = if databricks { WRONG_HOST } else { "" };
+            let message = format!("redirected to {host}, and redirects are not followed{hint}");
+            return Self::replied(
+                request,
+                raw,
+                Class::Other,
+                "redirect",
+                clean(masker, &message),
+                masker,
+            );
+        }
+        let answer = answer::read(&request.service, raw.status, &raw.headers, &raw.body);
+        let (class, sent) = classify(
+            &request.service,
+            request.path_template(),
+            raw.status,
+            &answer,
+        );
+        let text = |text: &str| clean(masker, text);
+        Self {
+            detail_codes: answer.detail_codes.iter().map(|code| text(code)).collect(),
+            request_id: answer.request_id.as_deref().map(text),
+            retry_after: answer.retry_after,
+            sent,
+            ..Self::replied(
+                request,
+                raw,
+                class,
+                &text(&answer.code),
+                text(&answer.message),
+                masker,
+            )
+        }
+    }
+
+    /// A success whose body is a web page: what a sign-in page looks like to an API client.
+    pub(crate) fn web_page(request: &Request, raw: &Raw, masker: &Masker) -> Self {
+        let message = format!("the reply is a web page, not JSON{WRONG_HOST}");
+        Self::replied(
+            request,
+            raw,
+            Class::Invalid,
+            "wrong-host-kind",
+            message,
+            masker,
+        )
+    }
+
+    /// A success whose body cannot be used; the service has acted.
+    pub(crate) fn unreadable(
+        request: &Request,
+        raw: &Raw,
+        code: &str,
+        message: &str,
+        masker: &Masker,
+    ) -> Self {
+        Self {
+            sent: Sent::MaybeHandled,
+            ..Self::replied(request, raw, Class::Other, code, message.to_owned(), masker)
+        }
+    }
+
+    fn replied(
+        request: &Request,
+        raw: &Raw,
+        class: Class,
+        code: &str,
+        message: String,
+        masker: &Masker,
+    ) -> Self {
+        Self {
+            status: Some(raw.status),
+            request_id: answer::request_id(&raw.headers).map(|id| clean(masker, &id)),
+            sent: Sent::Answered,
+            ..Self::not_sent(request, class, code, message)
+        }
+    }
 }
+
+/// reference/databricks.md, 2.1: account calls on a workspace host, and the reverse, answer with a sign-in page.
+const WRONG_HOST: &str = ": this is what the wrong kind of Databricks host does (a workspace asked for the account's API, or the reverse); check `workspace` and `account_id`";
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {} {} -> ", self.service, self.operation, self.method, self.path)?;
+        write!(
+            f,
+            "{} {}: {} {} -> ",
+            self.service, self.operation, self.method, self.path
+        )?;
         if let Some(status) = self.status {
             write!(f, "{status} ")?;
         }

@@ -3,7 +3,11 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Everything but RFC 3986's unreserved characters is encoded.
-pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Longest argument of one segment, in bytes; the longest name any of the services takes is shorter.
 const MAX_SEGMENT: usize = 1024;
@@ -40,13 +44,19 @@ pub struct InvalidPath {
 impl Path {
     /// Fills the template's placeholders in order.
     pub fn new(template: &'static str, arguments: &[&str]) -> Result<Self, InvalidPath> {
-        let invalid = |argument, reason| InvalidPath { template, argument, reason };
+        let invalid = |argument, reason| InvalidPath {
+            template,
+            argument,
+            reason,
+        };
         let mut encoded = String::with_capacity(template.len() + 64);
         let mut rest = template;
         let mut given = arguments.iter();
         let mut count = 0;
         while let Some((before, after)) = rest.split_once('{') {
-            let (kind, after) = after.split_once('}').ok_or_else(|| invalid(count + 1, "has an unclosed placeholder"))?;
+            let (kind, after) = after
+                .split_once('}')
+                .ok_or_else(|| invalid(count + 1, "has an unclosed placeholder"))?;
             encoded.push_str(before);
             count += 1;
             let argument = given.next().ok_or_else(|| invalid(count, "is missing"))?;
@@ -64,12 +74,29 @@ impl Path {
             return Err(invalid(count + 1, "has no placeholder"));
         }
         encoded.push_str(rest);
-        Ok(Self { template, encoded, link: None })
+        Ok(Self {
+            template,
+            encoded,
+            link: None,
+        })
+    }
+
+    /// A path without arguments; a template in it is only for messages.
+    pub(crate) fn fixed(template: &'static str) -> Self {
+        Self {
+            template,
+            encoded: template.to_owned(),
+            link: None,
+        }
     }
 
     /// The same operation at an absolute address that its service returned (`@odata.nextLink`, `nextLink`).
     pub(crate) fn following(&self, link: &str) -> Self {
-        Self { template: self.template, encoded: self.encoded.clone(), link: Some(link.to_owned()) }
+        Self {
+            template: self.template,
+            encoded: self.encoded.clone(),
+            link: Some(link.to_owned()),
+        }
     }
 
     /// The template, for messages and audit: it holds no argument.
@@ -115,10 +142,14 @@ fn relative(argument: &str) -> Result<String, &'static str> {
 
 /// `/subscriptions/{guid}…` or `/providers/Microsoft.Management/managementGroups/{id}…`, as ARM writes resource ids and scopes.
 fn arm_id(argument: &str) -> Result<String, &'static str> {
-    let body = argument.strip_prefix('/').ok_or("is not an ARM resource id: it must begin with `/`")?;
+    let body = argument
+        .strip_prefix('/')
+        .ok_or("is not an ARM resource id: it must begin with `/`")?;
     let first = body.split('/').next().unwrap_or_default();
     if !first.eq_ignore_ascii_case("subscriptions") && !first.eq_ignore_ascii_case("providers") {
-        return Err("is not an ARM resource id: it must begin with `/subscriptions/` or `/providers/`");
+        return Err(
+            "is not an ARM resource id: it must begin with `/subscriptions/` or `/providers/`",
+        );
     }
     Ok(format!("/{}", relative(body)?))
 }
@@ -128,7 +159,9 @@ mod tests {
     use super::*;
 
     fn one(argument: &str) -> Result<String, &'static str> {
-        Path::new("/v1.0/users/{}/x", &[argument]).map(|path| path.as_str().to_owned()).map_err(|error| error.reason)
+        Path::new("/v1.0/users/{}/x", &[argument])
+            .map(|path| path.as_str().to_owned())
+            .map_err(|error| error.reason)
     }
 
     #[test]
@@ -150,8 +183,14 @@ mod tests {
             ("é", "%C3%A9"),
             ("...", "..."),
         ] {
-            assert_eq!(one(argument).as_deref(), Ok(format!("/v1.0/users/{encoded}/x").as_str()), "{argument}");
-            let url = reqwest::Url::parse(&format!("https://host.example{}", one(argument).unwrap())).unwrap();
+            assert_eq!(
+                one(argument).as_deref(),
+                Ok(format!("/v1.0/users/{encoded}/x").as_str()),
+                "{argument}"
+            );
+            let url =
+                reqwest::Url::parse(&format!("https://host.example{}", one(argument).unwrap()))
+                    .unwrap();
             assert_eq!(url.host_str(), Some("host.example"), "{argument}");
             assert_eq!(url.path_segments().unwrap().count(), 4, "{argument}");
             assert_eq!((url.query(), url.fragment()), (None, None), "{argument}");
@@ -160,7 +199,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_segment_is_refused() {
-        for argument in ["", ".", "..", "a\nb", "a\0", "\u{7f}", "\u{85}", &"x".repeat(10_000)] {
+        for argument in [
+            "",
+            ".",
+            "..",
+            "a\nb",
+            "a\0",
+            "\u{7f}",
+            "\u{85}",
+            &"x".repeat(10_000),
+        ] {
             assert!(one(argument).is_err(), "{argument:?}");
         }
     }
@@ -168,7 +216,10 @@ mod tests {
     #[test]
     fn odata_keys_are_quoted() {
         let path = Path::new("/v1.0/applications(uniqueName='{}')", &["o'brien') or (1"]).unwrap();
-        assert_eq!(path.as_str(), "/v1.0/applications(uniqueName='o%27%27brien%27%27%29%20or%20%281')");
+        assert_eq!(
+            path.as_str(),
+            "/v1.0/applications(uniqueName='o%27%27brien%27%27%29%20or%20%281')"
+        );
         assert_eq!(path.template(), "/v1.0/applications(uniqueName='{}')");
     }
 
@@ -182,14 +233,27 @@ mod tests {
             path.unwrap().as_str(),
             "/subscriptions/s-1/resourceGroups/my%20rg/providers/Microsoft.Authorization/roleAssignments/n-1"
         );
-        for id in ["subscriptions/s", "/", "/other/x", "/subscriptions/../x", "/subscriptions//x", "//evil.example/x", "/subscriptions/s/"] {
+        for id in [
+            "subscriptions/s",
+            "/",
+            "/other/x",
+            "/subscriptions/../x",
+            "/subscriptions//x",
+            "//evil.example/x",
+            "/subscriptions/s/",
+        ] {
             assert!(Path::new("{arm}/providers", &[id]).is_err(), "{id}");
         }
     }
 
     #[test]
     fn relative_paths_keep_their_segments() {
-        assert_eq!(Path::new("/{}/{path}", &["fs", "raw/in 1/a"]).unwrap().as_str(), "/fs/raw/in%201/a");
+        assert_eq!(
+            Path::new("/{}/{path}", &["fs", "raw/in 1/a"])
+                .unwrap()
+                .as_str(),
+            "/fs/raw/in%201/a"
+        );
         assert!(Path::new("/{}/{path}", &["fs", "raw/../a"]).is_err());
         assert!(Path::new("/{}/{path}", &["fs", "/raw"]).is_err());
     }

@@ -181,7 +181,11 @@ impl Request {
     /// request's own host is refused.
     #[must_use]
     pub fn next_page(&self, link: &str) -> Self {
-        Self { path: self.path.following(link), query: Vec::new(), ..self.clone() }
+        Self {
+            path: self.path.following(link),
+            query: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// The path's template, for messages and audit.
@@ -208,7 +212,10 @@ pub struct Reply {
 impl Reply {
     /// A header's value; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Takes the secret at a declared pointer.
@@ -230,7 +237,10 @@ pub struct Budget {
 impl Budget {
     /// So long from now, with as many tries as fit.
     pub fn within(time: Duration) -> Self {
-        Self { deadline: Instant::now() + time, attempts: 100 }
+        Self {
+            deadline: Instant::now() + time,
+            attempts: 100,
+        }
     }
 }
 
@@ -249,7 +259,13 @@ pub trait Observer: Send + Sync {
     }
 
     /// A try has ended: with a status, or without one when no reply came.
-    fn sent(&self, request: &Request, status: Option<u16>, class: Option<Class>, duration: Duration) {
+    fn sent(
+        &self,
+        request: &Request,
+        status: Option<u16>,
+        class: Option<Class>,
+        duration: Duration,
+    ) {
         let _ = (request, status, class, duration);
     }
 }

@@ -1,9 +1,16 @@
 //! Where requests go and who sends them: the `[targets.NAME]` table of `lockkeeper.toml`.
 
+pub(crate) mod hosts;
+mod resolve;
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
+
+pub(crate) use resolve::{Signer, resolve};
+pub(crate) use settings::Environment;
 
 use crate::secret::SecretString;
 
@@ -49,6 +56,7 @@ pub struct Endpoints {
 pub enum Credentials {
     /// Whatever the environment and the profile have configured (reference/databricks.md, 2.7).
     #[default]
+    #[serde(skip)]
     Environment,
     /// An Entra application and its client secret.
     ClientSecret {
@@ -76,7 +84,7 @@ pub enum Credentials {
         client_id: Option<String>,
     },
     /// Who is signed in to the Azure CLI.
-    AzureCli,
+    AzureCli {},
     /// A Databricks personal access token; opens Databricks only.
     DatabricksPat {
         /// Where the token is; `DATABRICKS_TOKEN`.
@@ -157,7 +165,9 @@ pub enum ConfigError {
         reason: String,
     },
     /// Two ways to sign in are configured at once.
-    #[error("more than one way to sign in is configured: {families}; unset one, or choose with `auth = {{ kind = … }}`")]
+    #[error(
+        "more than one way to sign in is configured: {families}; unset one, or choose with `auth = {{ kind = … }}`"
+    )]
     Ambiguous {
         /// Each way and the variables that configure it.
         families: String,
