@@ -9,16 +9,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::Fault;
+
+const SLEEP: &str = "sleep";
+const STEP_STARTED: &str = "step.started";
+pub(crate) const STEP_ENDED: &str = "step.ended";
 
 /// One invocation. `&mut self` means one durable operation at a time, checked by the compiler;
 /// what runs at once runs as steps.
 ///
 /// Every method may be dropped at any await: the operation has then happened or not, and asking
 /// again at the same position tells which. What is recorded never holds a secret.
+///
+/// [`sleep`](Durable::sleep) and [`next_step`](Durable::next_step) are built on effects; an engine
+/// that has timers and children of its own does them otherwise.
 #[async_trait]
 pub trait Durable: Send {
     /// The run's id.
@@ -44,7 +52,30 @@ pub trait Durable: Send {
 
     /// Records when a wait of `length` ends, once. It does not wait: the caller does, until the
     /// time it is given, which is the same time after a restart.
-    async fn sleep(&mut self, length: Duration) -> Result<Slept, Fault>;
+    async fn sleep(&mut self, length: Duration) -> Result<Slept, Fault> {
+        let fingerprint = format!("{} ms", length.as_millis());
+        let entry = Entry {
+            kind: SLEEP,
+            fingerprint: &fingerprint,
+            edge: Edge::Cheap,
+            facts: Value::Null,
+        };
+        let effect = async move {
+            let due = OffsetDateTime::now_utc() + length;
+            let text = due.format(&Rfc3339);
+            text.map(Value::from)
+                .map_err(|_| Fault::Stopped(format!("{length:?} is too long to sleep")))
+        };
+        let recorded = self.effect(entry, Box::pin(effect)).await?;
+        let due = recorded.value.as_str().unwrap_or_default();
+        let due = OffsetDateTime::parse(due, &Rfc3339)
+            .map_err(|_| Fault::Stopped(format!("the recorded time `{due}` cannot be read")))?;
+        Ok(if due <= OffsetDateTime::now_utc() {
+            Slept::Done
+        } else {
+            Slept::Until(due)
+        })
+    }
 
     /// Records that the step attempt at `address` is started, and gives its invocation.
     /// [`Started::Finished`] if its end is already recorded: nothing has to run, and
@@ -57,7 +88,30 @@ pub trait Durable: Send {
     async fn next_step<'a>(
         &mut self,
         completion: BoxFuture<'a, Result<StepEnd, Fault>>,
-    ) -> Result<Finished, Fault>;
+    ) -> Result<Finished, Fault> {
+        // Which step it will be is not known when it is asked, so the fingerprint cannot say it.
+        let entry = Entry {
+            kind: STEP_ENDED,
+            fingerprint: "next",
+            edge: Edge::Cheap,
+            facts: Value::Null,
+        };
+        let effect = async move {
+            let end = completion.await?;
+            Ok(json!({ "address": end.address, "outcome": end.outcome }))
+        };
+        let mut recorded = self.effect(entry, Box::pin(effect)).await?;
+        let address = recorded.value.get("address").and_then(Value::as_str);
+        let address = address.unwrap_or_default().to_owned();
+        let outcome = recorded.value.get_mut("outcome").map(Value::take);
+        Ok(Finished {
+            end: StepEnd {
+                address,
+                outcome: outcome.unwrap_or_default(),
+            },
+            replayed: recorded.replayed,
+        })
+    }
 }
 
 /// What is about to be recorded.
@@ -73,6 +127,16 @@ pub struct Entry<'a> {
     /// What people and audit read of it, redacted: effect class, mark, arguments with a digest.
     /// A replay does not compare facts.
     pub facts: Value,
+}
+
+/// The entry that says that a step attempt is started.
+pub(crate) fn step_started(address: &str) -> Entry<'_> {
+    Entry {
+        kind: STEP_STARTED,
+        fingerprint: address,
+        edge: Edge::Cheap,
+        facts: Value::Null,
+    }
 }
 
 /// When an entry has to be on disk.

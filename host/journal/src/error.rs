@@ -122,12 +122,11 @@ impl StorageCause {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 Self::ReadOnly
             }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged,
+            // No code: a column of another type or not UTF-8; SQLite found the row, its bytes are wrong.
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => Self::Damaged,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed) => Self::Io,
             Some(_) => Self::Internal,
-            // A column of another type or not UTF-8: SQLite found the row, its bytes are wrong.
-            None => Self::Damaged,
         }
     }
 }

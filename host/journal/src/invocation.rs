@@ -1,23 +1,16 @@
 //! [`Durable`] on the journal file.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::Value;
 
 use crate::chain::canonical;
-use crate::durable::{Durable, Edge, Entry, Finished, Recorded, Slept, Started, StepEnd};
+use crate::durable::{Durable, Edge, Entry, Recorded, STEP_ENDED, Started, step_started};
 use crate::error::Fault;
 use crate::lease::{Past, Shared};
 use crate::rows::{self, Append};
-
-const SLEEP: &str = "sleep";
-const STEP_STARTED: &str = "step.started";
-const STEP_ENDED: &str = "step.ended";
 
 pub(crate) struct Invocation {
     shared: Arc<Shared>,
@@ -162,72 +155,13 @@ impl Durable for Invocation {
         })
     }
 
-    async fn sleep(&mut self, length: Duration) -> Result<Slept, Fault> {
-        let fingerprint = format!("{} ms", length.as_millis());
-        let entry = Entry {
-            kind: SLEEP,
-            fingerprint: &fingerprint,
-            edge: Edge::Cheap,
-            facts: Value::Null,
-        };
-        let effect = async move {
-            let due = OffsetDateTime::now_utc() + length;
-            let text = due.format(&Rfc3339);
-            text.map(Value::from)
-                .map_err(|_| Fault::Stopped(format!("{length:?} is too long to sleep")))
-        };
-        let recorded = self.effect(entry, Box::pin(effect)).await?;
-        let due = recorded.value.as_str().unwrap_or_default();
-        let due = OffsetDateTime::parse(due, &Rfc3339)
-            .map_err(|_| Fault::Stopped(format!("the recorded time `{due}` cannot be read")))?;
-        Ok(if due <= OffsetDateTime::now_utc() {
-            Slept::Done
-        } else {
-            Slept::Until(due)
-        })
-    }
-
     async fn start_step(&mut self, address: &str) -> Result<Started, Fault> {
-        let entry = Entry {
-            kind: STEP_STARTED,
-            fingerprint: address,
-            edge: Edge::Cheap,
-            facts: Value::Null,
-        };
         let ready = Box::pin(async { Ok(Value::Null) });
-        self.effect(entry, ready).await?;
+        self.effect(step_started(address), ready).await?;
         if self.step_has_ended(address) {
             return Ok(Started::Finished);
         }
         let child = Self::new(Arc::clone(&self.shared), address);
         Ok(Started::Open(Box::new(child)))
-    }
-
-    async fn next_step<'a>(
-        &mut self,
-        completion: BoxFuture<'a, Result<StepEnd, Fault>>,
-    ) -> Result<Finished, Fault> {
-        // Which step it will be is not known when it is asked, so the fingerprint cannot say it.
-        let entry = Entry {
-            kind: STEP_ENDED,
-            fingerprint: "next",
-            edge: Edge::Cheap,
-            facts: Value::Null,
-        };
-        let effect = async move {
-            let end = completion.await?;
-            Ok(json!({ "address": end.address, "outcome": end.outcome }))
-        };
-        let mut recorded = self.effect(entry, Box::pin(effect)).await?;
-        let address = recorded.value.get("address").and_then(Value::as_str);
-        let address = address.unwrap_or_default().to_owned();
-        let outcome = recorded.value.get_mut("outcome").map(Value::take);
-        Ok(Finished {
-            end: StepEnd {
-                address,
-                outcome: outcome.unwrap_or_default(),
-            },
-            replayed: recorded.replayed,
-        })
     }
 }

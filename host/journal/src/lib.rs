@@ -3,6 +3,8 @@
 //! The workflow core knows only [`Durable`]; [`Store`] is the implementation on one `SQLite` file.
 
 mod chain;
+#[cfg(any(test, feature = "test-support"))]
+pub mod conformance;
 mod durable;
 mod error;
 mod holder;
@@ -10,11 +12,15 @@ mod id;
 mod invocation;
 mod lease;
 mod lookup;
+#[cfg(any(test, feature = "test-support"))]
+pub mod memory;
 mod model;
 mod rows;
 mod schema;
 mod sealed;
 mod store;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 pub use durable::{Durable, Edge, Entry, Finished, Recorded, Slept, Started, StepEnd};
