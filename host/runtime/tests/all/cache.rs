@@ -1,0 +1,63 @@
+//! Compiled plugins are kept, found again, and made anew when they are not whole.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use lockkeeper_runtime::{Budget, Ended, Runtime, RuntimeOptions};
+use serde_json::json;
+
+use crate::guest::plain;
+use crate::host::{Recorder, seed};
+
+fn runtime(folder: &Path) -> Runtime {
+    Runtime::new(RuntimeOptions {
+        cache: Some(folder.to_owned()),
+    })
+    .unwrap()
+}
+
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let [file] = files.as_slice() else {
+        panic!("{files:?}")
+    };
+    file.clone()
+}
+
+#[tokio::test]
+async fn a_compiled_plugin_is_used_again_while_it_is_whole() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("compiled");
+    let bytes = plain("", "", "(i32.const 0)");
+
+    runtime(&folder).load("guest", &bytes).unwrap();
+    let file = only_file(&folder);
+    let first = fs::metadata(&file).unwrap().ino();
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o077, 0);
+
+    let plugin = runtime(&folder).load("guest", &bytes).unwrap();
+    assert_eq!(fs::metadata(only_file(&folder)).unwrap().ino(), first);
+    let ran = plugin
+        .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
+        .await;
+    assert!(matches!(ran.ended, Ended::Outputs(_)), "{:?}", ran.ended);
+
+    let whole = fs::read(&file).unwrap();
+    let mut other_version = whole.clone();
+    let at = whole.windows(6).position(|part| part == b"48.0.8").unwrap();
+    other_version[at] = b'4';
+    other_version[at + 1] = b'7';
+    for broken in [&whole[..whole.len() / 2], &other_version, b"", b"text"] {
+        fs::write(&file, broken).unwrap();
+        let plugin = runtime(&folder).load("guest", &bytes).unwrap();
+        let ran = plugin
+            .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
+            .await;
+        assert!(matches!(ran.ended, Ended::Outputs(_)), "{:?}", ran.ended);
+        assert_eq!(fs::read(only_file(&folder)).unwrap().len(), whole.len());
+    }
+}
