@@ -14,6 +14,7 @@ use crate::lookup;
 use crate::model::{Ending, Holder, JournalEntry, Status};
 use crate::rows::{self, Append, Head};
 use crate::store::Store;
+use crate::witness::Witness;
 
 /// The right to advance a run, until it is dropped, the run ends, or another process takes over
 /// because this one was not heard of for [`LEASE_TIMEOUT`](crate::LEASE_TIMEOUT). Its token is
@@ -78,9 +79,10 @@ impl Store {
     pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
         loop {
             let id = run.to_owned();
+            let witness = Arc::clone(&self.inner.witness);
             let verified = self
                 .read("read a run's record", move |connection| {
-                    verified(connection, &id)
+                    verified(connection, &id, &witness)
                 })
                 .await?;
             let (head_seq, entries) = verified;
@@ -148,12 +150,13 @@ type Verified = (u64, Vec<JournalEntry>);
 fn verified(
     connection: &Connection,
     run: &str,
+    witness: &Witness,
 ) -> rusqlite::Result<Result<Verified, AcquireError>> {
     let head = match free(connection, run)? {
         Ok(head) => head,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    match lookup::verify(connection, &head)? {
+    match lookup::verify(connection, &head, witness)? {
         Ok(entries) => Ok(Ok((head.seq, entries))),
         Err(damage) => Ok(Err(damage.into())),
     }
@@ -297,7 +300,7 @@ impl Shared {
         let fenced = move |connection: &Connection| {
             let mut head = rows::head_at(connection, number)?;
             if head.fence == token {
-                work(connection, &mut head)
+                Ok(work(connection, &mut head)?.map(|value| (value, head)))
             } else {
                 Ok(Err(Fault::Fenced {
                     run: head.id,
@@ -307,7 +310,15 @@ impl Shared {
                 }))
             }
         };
+        let witness = Arc::clone(&self.store.inner.witness);
+        let committed = move |(value, head): &(T, Head)| {
+            if edge == Edge::Durable {
+                witness.note(head);
+            }
+            then(value);
+        };
         let writer = &self.store.inner.writer;
-        writer.run_then(what, edge, fenced, then).await
+        let (value, _) = writer.run_then(what, edge, fenced, committed).await?;
+        Ok(value)
     }
 }

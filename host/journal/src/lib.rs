@@ -21,6 +21,9 @@ mod sealed;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
+mod witness;
 mod worker;
 
 pub use durable::{Durable, Edge, Entry, Finished, Recorded, Slept, Started, StepEnd};

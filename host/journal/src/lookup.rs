@@ -13,6 +13,7 @@ use crate::holder::is_alive;
 use crate::id;
 use crate::model::{Ending, JournalEntry, NewRun, Run, RunSummary, Status};
 use crate::rows::{self, Head};
+use crate::witness::Witness;
 
 /// The member of a run's first entry that pins its workflow file.
 pub(crate) const WORKFLOW_DIGEST: &str = "workflow_digest";
@@ -177,8 +178,9 @@ pub(crate) fn ended_facts(ending: Ending) -> Value {
 pub(crate) fn verify(
     connection: &Connection,
     head: &Head,
+    witness: &Witness,
 ) -> rusqlite::Result<Result<Vec<JournalEntry>, Damage>> {
-    let (entries, damage) = rows::load(connection, head)?;
+    let (entries, damage) = rows::load(connection, head, witness)?;
     if let Some(damage) = damage {
         return Ok(Err(damage));
     }

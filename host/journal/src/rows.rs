@@ -9,6 +9,7 @@ use crate::chain::{GENESIS, Hash, Row, canonical, hex};
 use crate::error::Damage;
 use crate::model::{Holder, JournalEntry};
 use crate::schema::SEQ_BITS;
+use crate::witness::Witness;
 
 /// Entry kinds that the journal writes itself, without a position.
 pub(crate) const CREATED: &str = "run.created";
@@ -146,8 +147,32 @@ fn now() -> String {
 pub(crate) fn load(
     connection: &Connection,
     head: &Head,
+    witness: &Witness,
 ) -> rusqlite::Result<(Vec<JournalEntry>, Option<Damage>)> {
-    load_up_to(connection, head, u64::MAX)
+    let (entries, damage) = load_up_to(connection, head, u64::MAX)?;
+    let found = entries.len() as u64;
+    let gone = witness.of(head).and_then(|(seq, hash)| {
+        let index = usize::try_from(seq).ok()?.checked_sub(1)?;
+        match entries.get(index) {
+            None => Some((found + 1, format!("entries up to {seq} were on disk"))),
+            Some(entry) if entry.hash != hex(&hash) => {
+                Some((seq, "another entry was on disk".to_owned()))
+            }
+            Some(_) => None,
+        }
+    });
+    let damage = damage.or_else(|| {
+        let (first_bad, was) = gone?;
+        Some(Damage {
+            run: head.id.clone(),
+            first_bad,
+            what: format!(
+                "{was}; the journal was put back from an older copy, or its `-wal` file was \
+                 damaged or lost"
+            ),
+        })
+    });
+    Ok((entries, damage))
 }
 
 /// The same, but of the first `most` entries only.

@@ -12,6 +12,7 @@ use crate::error::{LookupError, OpenError, StorageCause, StorageFault, VerifyErr
 use crate::lookup::WORKFLOW_DIGEST;
 use crate::model::{History, Mode, NewRun, Run, RunFilter, RunList, RunSummary};
 use crate::rows::{self, Append};
+use crate::witness::Witness;
 use crate::worker::Worker;
 use crate::{id, lookup, schema};
 
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     path: PathBuf,
     pub(crate) writer: Worker,
     pub(crate) reader: Worker,
+    pub(crate) witness: Arc<Witness>,
 }
 
 impl std::fmt::Debug for Store {
@@ -49,6 +51,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
+                witness: Arc::new(Witness::beside(path)),
                 writer: Worker::writer(writer, path).map_err(fault)?,
                 reader: Worker::reader(reader, path).map_err(fault)?,
             }),
@@ -112,9 +115,10 @@ impl Store {
     /// The record of a run (by id or prefix), as far as it is intact.
     pub async fn history(&self, asked: &str) -> Result<History, LookupError> {
         let asked = asked.to_owned();
+        let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| match lookup::find(connection, &asked)? {
             Ok(head) => {
-                let (entries, damage) = rows::load(connection, &head)?;
+                let (entries, damage) = rows::load(connection, &head, &witness)?;
                 Ok(Ok(History { entries, damage }))
             }
             Err(error) => Ok(Err(error)),
@@ -126,19 +130,20 @@ impl Store {
     /// file says the same twice, and for all runs also the file's own structure.
     pub async fn verify(&self, run: Option<&str>) -> Result<(), VerifyError> {
         let run = run.map(ToOwned::to_owned);
+        let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| {
             let heads = match &run {
                 Some(id) => rows::head_of(connection, id)?.into_iter().collect(),
                 None => rows::heads(connection)?,
             };
             for head in &heads {
-                if let Err(damage) = lookup::verify(connection, head)? {
+                if let Err(damage) = lookup::verify(connection, head, &witness)? {
                     return Ok(Err(VerifyError::Damaged(damage)));
                 }
             }
             if run.is_none() {
                 let found: String =
-                    connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+                    connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
                 return Ok(Ok(Some(found)));
             }
             Ok(Ok(None))

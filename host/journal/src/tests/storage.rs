@@ -1,0 +1,123 @@
+//! What the disk refuses.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::testing::{Journal, put};
+use crate::{Edge, Fault, OpenError, StorageCause, Store};
+
+/// `SQLite` answers a file that may not grow as it answers a full disk.
+async fn may_grow_by(journal: &Journal, pages: i64) {
+    let work = move |connection: &rusqlite::Connection| {
+        let now: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let set = format!("PRAGMA max_page_count = {}", now.saturating_add(pages));
+        connection.query_row(&set, [], |_| Ok(()))?;
+        Ok(Ok::<_, Fault>(()))
+    };
+    let writer = &journal.store().inner.writer;
+    writer.run("test", Edge::Cheap, work).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_lets_no_intent_pass() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let lease = journal.acquire(&run).await;
+    let mut invocation = lease.invocation("");
+    may_grow_by(&journal, 2).await;
+    let large = "x".repeat(1000);
+    let mut recorded = 0;
+    let fault = loop {
+        assert!(recorded < 100, "the disk is never full");
+        match put(&mut invocation, &large, Edge::Durable, json!(recorded)).await {
+            Ok(_) => recorded += 1,
+            Err(fault) => break fault,
+        }
+    };
+    let Fault::Storage(storage) = &fault else {
+        panic!("{fault}");
+    };
+    assert_eq!(storage.cause, StorageCause::Full);
+    let text = fault.to_string();
+    for part in [
+        "cannot record an entry in",
+        "journal.db",
+        "is full",
+        "free some space",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let history = journal.store().history(&run).await.unwrap();
+    assert_eq!(history.entries.len(), recorded + 2);
+    assert_eq!(history.damage, None);
+
+    // Space was made: the same operation goes on where it stopped.
+    may_grow_by(&journal, 1000).await;
+    let next = put(&mut invocation, &large, Edge::Durable, json!("next"))
+        .await
+        .unwrap();
+    assert!(!next.replayed);
+    journal.store().verify(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_entry_that_does_not_fit_fails_alone() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let lease = journal.acquire(&run).await;
+    may_grow_by(&journal, 8).await;
+    let mut invocations: Vec<_> = (0..9)
+        .map(|n| lease.invocation(&format!("s{n}#1")))
+        .collect();
+    let huge = "x".repeat(1_000_000);
+    let puts = invocations.iter_mut().enumerate().map(|(n, invocation)| {
+        let value = if n == 4 { json!(huge) } else { json!(n) };
+        put(invocation, "e", Edge::Durable, value)
+    });
+    let results = futures::future::join_all(puts).await;
+    let recorded = journal.store().history(&run).await.unwrap();
+    assert!(results[4].is_err());
+    let succeeded = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(recorded.entries.len(), succeeded + 2);
+    journal.store().verify(None).await.unwrap();
+}
+
+/// A folder that this user may not write to. Root may write everywhere but to a kernel's folder.
+fn read_only(folder: &Path) -> PathBuf {
+    let mut permissions = std::fs::metadata(folder).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o555);
+    std::fs::set_permissions(folder, permissions).unwrap();
+    if std::fs::write(folder.join("probe"), "").is_ok() {
+        PathBuf::from("/sys")
+    } else {
+        folder.to_owned()
+    }
+}
+
+#[test]
+fn a_read_only_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = read_only(folder.path()).join("journal.db");
+    let error = Store::open(&path).unwrap_err();
+    let OpenError::Storage(fault) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(fault.cause, StorageCause::ReadOnly, "{error}");
+    let text = error.to_string();
+    for part in [path.to_str().unwrap(), "may not write", "another folder"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn the_journal_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/folder/journal.db");
+    let _store = Store::open(&path).unwrap();
+    for suffix in ["", "-wal", "-shm", "-heads"] {
+        let name = format!("{}{suffix}", path.display());
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&name).unwrap());
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
