@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use wit_parser::{PackageMetadata, Resolve};
+
 /// A plugin's crate, which is also its name in workflow files.
 const PLUGINS: [&str; 6] = ["register", "import", "grant", "scope", "job", "test-run"];
 const TARGET: &str = "wasm32-wasip2";
@@ -56,9 +58,14 @@ fn build() -> Result<(), String> {
     for name in PLUGINS {
         let file = name.replace('-', "_");
         let component = built.join(&file).with_extension("wasm");
-        // A copy, as the next build writes into the shared directory while this one is compiled.
+        let mut bytes = fs::read(&component).map_err(|error| said(&component, &error))?;
+        append_section(
+            &mut bytes,
+            PackageMetadata::SECTION_NAME,
+            &docs(&root, name)?,
+        );
         let copy = out.join(&file).with_extension("wasm");
-        fs::copy(&component, &copy).map_err(|error| said(&component, &error))?;
+        fs::write(&copy, bytes).map_err(|error| said(&copy, &error))?;
         let text = format!(
             "    Builtin {{ name: {name:?}, component: include_bytes!({:?}) }},\n",
             copy.display().to_string()
@@ -71,7 +78,12 @@ fn build() -> Result<(), String> {
     let listed = out.join("builtin.rs");
     fs::write(&listed, list).map_err(|error| said(&listed, &error))?;
 
-    for file in ["plugins/guest/Cargo.toml", "Cargo.toml", "Cargo.lock", "wit"] {
+    for file in [
+        "plugins/guest/Cargo.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+        "wit",
+    ] {
         sources.insert(root.join(file));
     }
     println!("cargo::rerun-if-changed=build.rs");
@@ -138,7 +150,9 @@ fn cargo(root: &Path, target_dir: &Path) -> Result<(), String> {
     }
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        let has_prefix = PRIVATE_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+        let has_prefix = PRIVATE_PREFIXES
+            .iter()
+            .any(|prefix| text.starts_with(prefix));
         if has_prefix || PRIVATE.contains(&text.as_ref()) {
             cargo.env_remove(&name);
         }
@@ -163,4 +177,52 @@ fn sources_of(rule: &Path) -> Result<BTreeSet<PathBuf>, String> {
     Ok(each
         .map(|file| PathBuf::from(file.replace(spaces, " ")))
         .collect())
+}
+
+/// The doc comments of a plugin's world, as the section of a WIT package that holds them. The
+/// linker leaves them out of components.
+fn docs(root: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let mut resolve = Resolve::default();
+    let packages = ["step", "entra", "azure", "databricks"];
+    for package in packages {
+        let folder = root.join("wit").join(package);
+        resolve
+            .push_dir(&folder)
+            .map_err(|error| format!("{error:#}"))?;
+    }
+    let folder = root.join("plugins").join(name).join("wit");
+    let (package, _) = resolve
+        .push_dir(&folder)
+        .map_err(|error| format!("{error:#}"))?;
+    // In a component every world is called `root`, and tools expect that name here.
+    let worlds = &mut resolve.packages[package].worlds;
+    if let Some(world) = worlds.shift_remove(name) {
+        worlds.insert("root".to_owned(), world);
+    }
+    let docs = PackageMetadata::extract(&resolve, package);
+    docs.encode().map_err(|error| format!("{error:#}"))
+}
+
+/// Appends a custom section: 0, the size of the rest, the size of the name, the name, the data.
+fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
+    let mut section = leb128(name.len());
+    section.extend_from_slice(name.as_bytes());
+    section.extend_from_slice(data);
+    component.push(0);
+    component.extend(leb128(section.len()));
+    component.extend(section);
+}
+
+/// Seven bits a byte, the lowest first; the eighth says that more follow.
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }

@@ -15,10 +15,8 @@ pub fn builtin() -> &'static [Builtin] {
 }
 
 /// The shipped workflows: name and text.
-pub const WORKFLOWS: &[(&str, &str)] = &[(
-    "onboard",
-    include_str!("../../../workflows/onboard.toml"),
-)];
+pub const WORKFLOWS: &[(&str, &str)] =
+    &[("onboard", include_str!("../../../workflows/onboard.toml"))];
 
 /// Grants for the shipped plugins, as `lockkeeper.toml` takes them: to each exactly the operations
 /// that it imports.

@@ -29,12 +29,13 @@ impl Guest for Grant {
 }
 
 /// The entitlements after adding what is missing, and how many were.
-fn entitle(
-    id: &WorkspacePrincipalId,
-    wanted: &[String],
-) -> Result<(Vec<String>, u32), StepError> {
+fn entitle(id: &WorkspacePrincipalId, wanted: &[String]) -> Result<(Vec<String>, u32), StepError> {
     let has = entitlements::get(id)?;
-    let missing: Vec<_> = wanted.iter().filter(|name| !has.contains(name)).cloned().collect();
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|name| !has.contains(name))
+        .cloned()
+        .collect();
     if missing.is_empty() {
         progress::note("the entitlements were already there");
         return Ok((has, 0));
@@ -97,7 +98,12 @@ fn give_roles(id: &ApplicationId, wanted: &[roles::RoleGrant]) -> Result<u32, St
             Some(grant) => {
                 let message = format!("{} does not hold {} yet", grant.principal, grant.role);
                 let operation = "databricks/roles.list";
-                Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message))
+                Attempt::Again(Error::of(
+                    Error::NotYetVisible,
+                    operation,
+                    "NOT_VISIBLE",
+                    message,
+                ))
             }
         })
     })?;
@@ -143,8 +149,14 @@ mod tests {
             role: role.to_owned(),
             principal: principal.to_owned(),
         };
-        let wanted = [grant("user", "users/Ann@example.com"), grant("user", "groups/data")];
-        let held = [grant("user", "users/ann@example.com"), grant("manager", "groups/data")];
+        let wanted = [
+            grant("user", "users/Ann@example.com"),
+            grant("user", "groups/data"),
+        ];
+        let held = [
+            grant("user", "users/ann@example.com"),
+            grant("manager", "groups/data"),
+        ];
         let missing = lacking(&wanted, &held);
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].principal, "groups/data");

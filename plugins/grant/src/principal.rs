@@ -6,7 +6,10 @@ use lockkeeper_guest::types::{Error, StepError};
 pub(crate) fn name(text: &str) -> Result<String, StepError> {
     let prefixed = ["users/", "groups/", "servicePrincipals/"]
         .iter()
-        .any(|prefix| text.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()));
+        .any(|prefix| {
+            text.strip_prefix(prefix)
+                .is_some_and(|rest| !rest.is_empty())
+        });
     if prefixed {
         return Ok(text.to_owned());
     }
@@ -47,7 +50,10 @@ mod tests {
             ("group:data platform", "groups/data platform".to_owned()),
             ("groups/data", "groups/data".to_owned()),
             ("users/ann@example.com", "users/ann@example.com".to_owned()),
-            ("⟨known after register: id⟩", "servicePrincipals/⟨known after register: id⟩".to_owned()),
+            (
+                "⟨known after register: id⟩",
+                "servicePrincipals/⟨known after register: id⟩".to_owned(),
+            ),
         ] {
             assert_eq!(name(text).ok(), Some(expected));
         }

@@ -4,7 +4,9 @@ const DAY: i64 = 86_400;
 
 /// The seconds since 1970 of RFC 3339 text in UTC; fractions of a second are left out.
 pub fn parse(text: &str) -> Option<i64> {
-    let text = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+    let text = text
+        .strip_suffix('Z')
+        .or_else(|| text.strip_suffix("+00:00"))?;
     let (date, time) = text.split_once('T')?;
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(time.split('.').next()?, ':')?;
@@ -21,7 +23,11 @@ pub fn format(seconds: i64) -> String {
 
 fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
     let mut parts = text.split(separator).map(str::parse);
-    let all = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
+    let all = [
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+        parts.next()?.ok()?,
+    ];
     parts.next().is_none().then_some(all)
 }
 
@@ -69,7 +75,13 @@ mod tests {
 
     #[test]
     fn other_text_is_no_time() {
-        for text in ["", "soon", "2026-11-21", "2026-11-21T10:04Z", "2026-11-21T10:04:51+02:00"] {
+        for text in [
+            "",
+            "soon",
+            "2026-11-21",
+            "2026-11-21T10:04Z",
+            "2026-11-21T10:04:51+02:00",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -123,7 +123,12 @@ mod tests {
     fn without_patience_the_last_error_is_what_failed() {
         let failed: Result<(), _> = until("it is there", 0, || {
             let message = "not here".to_owned();
-            Ok(Attempt::Again(Error::of(Error::NotFound, "a/b.c", "N", message)))
+            Ok(Attempt::Again(Error::of(
+                Error::NotFound,
+                "a/b.c",
+                "N",
+                message,
+            )))
         });
         let failed = failed.unwrap_err();
         assert!(failed.error.says("not here"));

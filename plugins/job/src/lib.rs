@@ -107,7 +107,12 @@ fn read_back(settings: &jobs::JobSettings) -> Result<jobs::Job, StepError> {
             "job {} runs as {}, not as {wanted}",
             settings.name, job.run_as_user_name
         );
-        Ok(Attempt::Again(Error::of(Error::Conflict, OPERATION, "RUN_AS", message)))
+        Ok(Attempt::Again(Error::of(
+            Error::Conflict,
+            OPERATION,
+            "RUN_AS",
+            message,
+        )))
     });
     read.map_err(|refused| match refused.error {
         error @ Error::Conflict(_) => error.because(
@@ -154,22 +159,33 @@ mod tests {
     fn the_missing_role_is_told_apart_from_other_denials() {
         let denied = |message: &str| {
             let code = "PERMISSION_DENIED";
-            refusal(Error::of(Error::Denied, "databricks/jobs.create", code, message.to_owned()))
+            refusal(Error::of(
+                Error::Denied,
+                "databricks/jobs.create",
+                code,
+                message.to_owned(),
+            ))
         };
-        let bind = denied("Cannot bind the service principal provided in 'run_as' field (x) to the job.");
+        let bind =
+            denied("Cannot bind the service principal provided in 'run_as' field (x) to the job.");
         assert!(bind.help.unwrap().contains("grant step"));
-        let unknown = denied("'x' cannot be set as run_as service principal, because it doesn't exist.");
+        let unknown =
+            denied("'x' cannot be set as run_as service principal, because it doesn't exist.");
         assert!(unknown.help.unwrap().contains("import step"));
     }
 
     #[test]
     fn a_choice_once_made_stays() {
         let job = jobs::Job {
-            id: lockkeeper_guest::types::JobId { job_id: "1".to_owned() },
+            id: lockkeeper_guest::types::JobId {
+                job_id: "1".to_owned(),
+            },
             settings: jobs::JobSettings {
                 name: "n".to_owned(),
                 notebook_path: "/n".to_owned(),
-                run_as: lockkeeper_guest::types::ApplicationId { application_id: "a".to_owned() },
+                run_as: lockkeeper_guest::types::ApplicationId {
+                    application_id: "a".to_owned(),
+                },
                 cluster: Some(jobs::JobCluster {
                     spark_version: "15.4.x".to_owned(),
                     node_type: "small".to_owned(),
@@ -180,7 +196,10 @@ mod tests {
             run_as_user_name: "a".to_owned(),
             url: String::new(),
         };
-        let wanted = Cluster { node_type: Some("big".to_owned()), spark_version: None };
+        let wanted = Cluster {
+            node_type: Some("big".to_owned()),
+            spark_version: None,
+        };
         let (node, spark) = cluster(Some(&wanted), Some(&job)).unwrap();
         assert_eq!((node.as_str(), spark.as_str()), ("big", "15.4.x"));
     }

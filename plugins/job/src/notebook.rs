@@ -52,7 +52,8 @@ fn write(notebook: &Notebook) -> Result<bool, StepError> {
         }
     }
     progress::report("writing the notebook");
-    objects::write_notebook(&notebook.path, notebook.language, &notebook.source).map_err(refusal)?;
+    objects::write_notebook(&notebook.path, notebook.language, &notebook.source)
+        .map_err(refusal)?;
     Ok(true)
 }
 
@@ -75,7 +76,12 @@ fn let_read(path: &str, reader: &ApplicationId) -> Result<bool, StepError> {
             None => {
                 let message = format!("the workspace does not show {path}");
                 let operation = "databricks/workspace-objects.find";
-                Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message))
+                Attempt::Again(Error::of(
+                    Error::NotYetVisible,
+                    operation,
+                    "NOT_VISIBLE",
+                    message,
+                ))
             }
         })
     })?;
@@ -101,7 +107,12 @@ fn let_read(path: &str, reader: &ApplicationId) -> Result<bool, StepError> {
         }
         let message = "the workspace accepted the permission and does not show it".to_owned();
         let operation = "databricks/permissions.list";
-        Ok(Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message)))
+        Ok(Attempt::Again(Error::of(
+            Error::NotYetVisible,
+            operation,
+            "NOT_VISIBLE",
+            message,
+        )))
     })?;
     Ok(true)
 }
@@ -130,7 +141,10 @@ mod tests {
 
     #[test]
     fn an_exports_header_is_no_difference() {
-        assert_eq!(body("-- Databricks notebook source\nSELECT 1\n"), "SELECT 1");
+        assert_eq!(
+            body("-- Databricks notebook source\nSELECT 1\n"),
+            "SELECT 1"
+        );
         assert_eq!(body("# Databricks notebook source\nprint(1)"), "print(1)");
         assert_eq!(body("SELECT 1\n"), "SELECT 1");
         assert_ne!(body("SELECT 1"), body("SELECT 2"));

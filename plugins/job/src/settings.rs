@@ -25,7 +25,10 @@ const ADLS: &str = "fs.azure.account.";
 
 /// The five lines with which Spark signs in to a storage account as a service principal.
 fn spark_conf(adls: &Adls) -> Vec<(String, String)> {
-    let endpoint = format!("https://login.microsoftonline.com/{}/oauth2/token", adls.tenant_id);
+    let endpoint = format!(
+        "https://login.microsoftonline.com/{}/oauth2/token",
+        adls.tenant_id
+    );
     let lines = [
         ("auth.type", "OAuth"),
         (
@@ -37,7 +40,9 @@ fn spark_conf(adls: &Adls) -> Vec<(String, String)> {
         ("oauth2.client.endpoint", &endpoint),
     ];
     let key = |name| format!("{ADLS}{name}.{}.dfs.core.windows.net", adls.account);
-    lines.map(|(name, value)| (key(name), value.to_owned())).into()
+    lines
+        .map(|(name, value)| (key(name), value.to_owned()))
+        .into()
 }
 
 /// What is to be put right, by name.
@@ -50,12 +55,18 @@ pub(crate) fn drift(job: &Job, wanted: &JobSettings) -> Vec<String> {
         }
     };
     check("notebook_path", has.notebook_path == wanted.notebook_path);
-    check("run_as", job.run_as_user_name == wanted.run_as.application_id);
+    check(
+        "run_as",
+        job.run_as_user_name == wanted.run_as.application_id,
+    );
     match (&has.cluster, &wanted.cluster) {
         (Some(has), Some(wanted)) => {
             check("node_type", has.node_type == wanted.node_type);
             check("spark_version", has.spark_version == wanted.spark_version);
-            check("spark_conf", is_same_conf(&has.spark_conf, &wanted.spark_conf));
+            check(
+                "spark_conf",
+                is_same_conf(&has.spark_conf, &wanted.spark_conf),
+            );
         }
         (has, wanted) => check("cluster", has.is_none() == wanted.is_none()),
     }
@@ -76,7 +87,9 @@ mod tests {
     fn conf() -> Vec<(String, String)> {
         spark_conf(&Adls {
             account: "demo".to_owned(),
-            client_id: ApplicationId { application_id: "app".to_owned() },
+            client_id: ApplicationId {
+                application_id: "app".to_owned(),
+            },
             tenant_id: "tenant".to_owned(),
             client_secret: "{{secrets/sp/client-secret}}".to_owned(),
         })
@@ -92,7 +105,10 @@ mod tests {
         };
         assert_eq!(value("auth.type"), "OAuth");
         assert_eq!(value("oauth2.client.id"), "app");
-        assert_eq!(value("oauth2.client.secret"), "{{secrets/sp/client-secret}}");
+        assert_eq!(
+            value("oauth2.client.secret"),
+            "{{secrets/sp/client-secret}}"
+        );
         assert_eq!(
             value("oauth2.client.endpoint"),
             "https://login.microsoftonline.com/tenant/oauth2/token"

@@ -128,9 +128,16 @@ mod tests {
     fn a_misleading_denial_is_only_early() {
         let early = "When using this permission, the backing application of the service principal being created must in the local tenant";
         let denied = |message: &str| {
-            Error::of(Error::Denied, "x", "Authorization_RequestDenied", message.to_owned())
+            Error::of(
+                Error::Denied,
+                "x",
+                "Authorization_RequestDenied",
+                message.to_owned(),
+            )
         };
         assert!(is_too_early(&denied(early)));
-        assert!(!is_too_early(&denied("Insufficient privileges to complete the operation.")));
+        assert!(!is_too_early(&denied(
+            "Insufficient privileges to complete the operation."
+        )));
     }
 }

@@ -49,9 +49,13 @@ impl<'a> Place<'a> {
                     let tags = &found.as_ref()?.tags;
                     Some(tags.iter().find(|(key, _)| key == name)?.1.clone())
                 };
+                if found.is_some()
+                    && tag("application_id").as_ref() != Some(&application.application_id)
+                {
+                    return Err(taken(&self.label()));
+                }
                 let enabled = found.as_ref().is_some_and(|secret| secret.enabled);
-                let ours = tag("application_id").as_ref() == Some(&application.application_id);
-                Ok(tag("key_id").filter(|_| enabled && ours))
+                Ok(tag("key_id").filter(|_| enabled))
             }
             Self::Scope(place) => match secrets::list(&place.scope) {
                 Ok(keys) => Ok(marked(&place.key, &keys)),
@@ -60,6 +64,21 @@ impl<'a> Place<'a> {
             },
         }
     }
+}
+
+/// A secret of somebody else, which must not be replaced.
+fn taken(label: &str) -> StepError {
+    let message = format!("{label} does not hold a secret of this application");
+    Error::of(
+        Error::Conflict,
+        "azure/key-vault-secrets.find",
+        "TAKEN",
+        message,
+    )
+    .because(
+        "something else uses that name, or the application was made anew since",
+        "choose another name, or delete and purge the secret if nothing uses it",
+    )
 }
 
 fn vault_refusal(error: Error) -> StepError {
@@ -89,7 +108,10 @@ fn marked(key: &str, keys: &[String]) -> Option<String> {
         return None;
     }
     let marks = keys.iter().filter_map(|other| {
-        let (id, expiry) = other.strip_prefix(key)?.strip_prefix('.')?.split_once('.')?;
+        let (id, expiry) = other
+            .strip_prefix(key)?
+            .strip_prefix('.')?
+            .split_once('.')?;
         Some((expiry.parse::<i64>().ok()?, id))
     });
     marks.max().map(|(_, id)| id.to_owned())

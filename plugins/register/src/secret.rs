@@ -31,11 +31,14 @@ pub(crate) fn ensure(
     let lifetime = i64::try_from(request.lifetime.seconds).unwrap_or(i64::MAX);
     let now = now()?;
 
+    let stored = place.stored(&application.application_id)?;
     if !created {
-        let stored = place.stored(&application.application_id)?;
         let passwords = credentials::list_passwords(&application.object_id)?;
         if let Some(live) = live(&passwords, stored.as_deref(), now + lifetime / 10) {
-            progress::note(&format!("the secret in {} was already there", place.label()));
+            progress::note(&format!(
+                "the secret in {} was already there",
+                place.label()
+            ));
             return Ok(Held {
                 secret: None,
                 key_id: Some(live.key_id.clone()),
@@ -142,7 +145,12 @@ fn prove(application: &ApplicationId, value: &Secret) -> Result<(), StepError> {
 }
 
 fn is_not_there_yet(error: &Error) -> bool {
-    let codes = ["AADSTS7000215", "AADSTS7000222", "AADSTS700016", "AADSTS7000229"];
+    let codes = [
+        "AADSTS7000215",
+        "AADSTS7000222",
+        "AADSTS700016",
+        "AADSTS7000229",
+    ];
     error.is_missing() || codes.iter().any(|code| error.says(code))
 }
 
@@ -152,9 +160,13 @@ mod tests {
 
     fn password(key_id: &str, name: &str, ends: &str) -> Password {
         Password {
-            key_id: KeyId { key_id: key_id.to_owned() },
+            key_id: KeyId {
+                key_id: key_id.to_owned(),
+            },
             display_name: name.to_owned(),
-            ends: Timestamp { rfc3339: ends.to_owned() },
+            ends: Timestamp {
+                rfc3339: ends.to_owned(),
+            },
         }
     }
 
@@ -171,7 +183,10 @@ mod tests {
     fn the_stored_secret_is_live_until_its_end_is_near() {
         let all = passwords();
         let march = time::parse("2026-03-01T00:00:00Z").unwrap();
-        assert!(live(&all, Some("A"), march - 1).is_some(), "ids have no case");
+        assert!(
+            live(&all, Some("A"), march - 1).is_some(),
+            "ids have no case"
+        );
         assert!(live(&all, Some("a"), march).is_none(), "it ends too soon");
         assert!(live(&all, Some("gone"), 0).is_none(), "it was revoked");
         assert!(live(&all, None, 0).is_none(), "nothing is stored");

@@ -9,16 +9,23 @@ use crate::bindings::lockkeeper::databricks::secret_acls::{self, Permission};
 /// Makes sure that a principal has a permission. A principal that has just come into the workspace
 /// may be refused, or accepted without effect: so it is read back, and written again.
 pub(crate) fn allow(scope: &str, entry: &AclEntry) -> Result<(), StepError> {
-    let AclEntry { principal, permission } = entry;
+    let AclEntry {
+        principal,
+        permission,
+    } = entry;
     let holds = || -> Result<bool, Error> {
         let held = secret_acls::find(scope, principal)?;
         Ok(held.is_some_and(|held| strength(held) >= strength(*permission)))
     };
     if holds()? {
-        progress::note(&format!("{principal} already had its permission on scope {scope}"));
+        progress::note(&format!(
+            "{principal} already had its permission on scope {scope}"
+        ));
         return Ok(());
     }
-    progress::report(&format!("giving {principal} its permission on scope {scope}"));
+    progress::report(&format!(
+        "giving {principal} its permission on scope {scope}"
+    ));
     until("the scope shows the permission", LONG, || {
         match secret_acls::put(scope, principal, *permission) {
             Ok(()) => {}

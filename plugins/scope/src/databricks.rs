@@ -13,18 +13,24 @@ pub(crate) fn keep(scope: &str, entries: &[Entry]) -> Result<u32, StepError> {
     if entries.is_empty() {
         return Ok(0);
     }
-    let keys = until("the workspace shows the scope", SHORT, || {
-        match secrets::list(scope) {
+    let keys = until(
+        "the workspace shows the scope",
+        SHORT,
+        || match secrets::list(scope) {
             Ok(keys) => Ok(Attempt::Done(keys)),
             Err(error) if error.is_missing() => Ok(Attempt::Again(error)),
             Err(error) => Err(refusal(error)),
-        }
-    })?;
+        },
+    )?;
     let mut written = 0;
     for entry in entries {
         let marker = entry.key_id.as_ref().map(|id| {
             let expires = entry.expires.as_ref();
-            marker(&entry.name, &id.key_id, expires.map(|time| time.rfc3339.as_str()))
+            marker(
+                &entry.name,
+                &id.key_id,
+                expires.map(|time| time.rfc3339.as_str()),
+            )
         });
         let has = |key: &str| keys.iter().any(|other| other == key);
         let Some(value) = &entry.value else {
@@ -46,7 +52,8 @@ pub(crate) fn keep(scope: &str, entries: &[Entry]) -> Result<u32, StepError> {
         secrets::put(scope, &entry.name, value).map_err(refusal)?;
         // In this order, a marker without its secret cannot be.
         if let Some(marker) = &marker {
-            secrets::put_text(scope, marker, &entry.application_id.application_id).map_err(refusal)?;
+            secrets::put_text(scope, marker, &entry.application_id.application_id)
+                .map_err(refusal)?;
         }
         for old in keys.iter().filter(|key| is_marker_of(&entry.name, key)) {
             if marker.as_ref() != Some(old) {
@@ -66,7 +73,9 @@ fn marker(key: &str, key_id: &str, expires: Option<&str>) -> String {
 
 /// Whether `other` marks `key`: two more parts, the last of them a number.
 fn is_marker_of(key: &str, other: &str) -> bool {
-    let marked = other.strip_prefix(key).and_then(|rest| rest.strip_prefix('.'));
+    let marked = other
+        .strip_prefix(key)
+        .and_then(|rest| rest.strip_prefix('.'));
     marked
         .and_then(|rest| rest.split_once('.'))
         .is_some_and(|(_, expiry)| expiry.parse::<i64>().is_ok())
@@ -100,6 +109,9 @@ mod tests {
     #[test]
     fn an_unknown_end_is_zero() {
         assert_eq!(marker("s", "id", None), "s.id.0");
-        assert_eq!(marker("s", "id", Some("⟨known after register: ends⟩")), "s.id.0");
+        assert_eq!(
+            marker("s", "id", Some("⟨known after register: ends⟩")),
+            "s.id.0"
+        );
     }
 }

@@ -66,13 +66,15 @@ fn scope(name: &str, vault: Option<&KeyVault>, patience: u64) -> Result<bool, St
         vault: vault.vault_id.clone(),
         url: vault.vault_url.clone(),
     });
-    until("Databricks can read the Key Vault", patience, || {
-        match secret_scopes::create(name, backend.as_ref()) {
+    until(
+        "Databricks can read the Key Vault",
+        patience,
+        || match secret_scopes::create(name, backend.as_ref()) {
             Ok(()) => Ok(Attempt::Done(())),
             Err(error) if is_unreadable(&error) => Ok(Attempt::Again(error)),
             Err(error) => Err(refusal(error)),
-        }
-    })
+        },
+    )
     .map_err(unreadable)?;
     Ok(true)
 }
@@ -135,7 +137,9 @@ mod tests {
     use lockkeeper_guest::types::ResourceId;
 
     fn vault_id(text: &str) -> ResourceId {
-        ResourceId { resource_id: text.to_owned() }
+        ResourceId {
+            resource_id: text.to_owned(),
+        }
     }
 
     #[test]
@@ -152,7 +156,10 @@ mod tests {
             vault_url: "https://kv.vault.azure.net".to_owned(),
         };
         assert_eq!(mismatch(&scope(None), None), None);
-        assert_eq!(mismatch(&scope(Some("/Subscriptions/1/vaults/KV")), Some(&wanted)), None);
+        assert_eq!(
+            mismatch(&scope(Some("/Subscriptions/1/vaults/KV")), Some(&wanted)),
+            None
+        );
         assert!(mismatch(&scope(Some("/other")), Some(&wanted)).is_some());
         assert!(mismatch(&scope(Some("/other")), None).is_some());
         assert!(mismatch(&scope(None), Some(&wanted)).is_some());
@@ -161,7 +168,12 @@ mod tests {
     #[test]
     fn a_databricks_token_cannot_make_a_vault_scope() {
         let message = "Scope with Azure KeyVault must have userAADToken defined!".to_owned();
-        let step = refusal(Error::of(Error::Invalid, "x", "INVALID_PARAMETER_VALUE", message));
+        let step = refusal(Error::of(
+            Error::Invalid,
+            "x",
+            "INVALID_PARAMETER_VALUE",
+            message,
+        ));
         assert!(step.cause.unwrap().contains("Entra token"));
     }
 }

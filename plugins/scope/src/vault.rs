@@ -26,15 +26,19 @@ pub(crate) fn let_databricks_read(vault: &KeyVault) -> Result<bool, StepError> {
     if !is_same_url(&found.url, &vault.vault_url) {
         let message = format!("the vault's URL is {}, not {}", found.url, vault.vault_url);
         let operation = "azure/key-vaults.get";
-        return Err(Error::of(Error::Invalid, operation, "URL", message).because(
-            "vault_id and vault_url belong to two vaults",
-            "correct one of them",
-        ));
+        return Err(
+            Error::of(Error::Invalid, operation, "URL", message).because(
+                "vault_id and vault_url belong to two vaults",
+                "correct one of them",
+            ),
+        );
     }
     if !found.uses_roles {
         return Ok(false);
     }
-    let id = ApplicationId { application_id: AZURE_DATABRICKS.to_owned() };
+    let id = ApplicationId {
+        application_id: AZURE_DATABRICKS.to_owned(),
+    };
     let reader = service_principals::find(&id)?.ok_or_else(|| {
         let message = format!("the tenant has no service principal of {AZURE_DATABRICKS}");
         let operation = "entra/service-principals.find";
@@ -63,7 +67,8 @@ pub(crate) fn let_databricks_read(vault: &KeyVault) -> Result<bool, StepError> {
 
 /// Whether two vault URLs are one, however their end and their case are written.
 fn is_same_url(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/').eq_ignore_ascii_case(b.trim_end_matches('/'))
+    a.trim_end_matches('/')
+        .eq_ignore_ascii_case(b.trim_end_matches('/'))
 }
 
 /// Puts the secrets that have a value into the vault, and counts them; the others must be there.
@@ -71,6 +76,9 @@ pub(crate) fn keep(vault: &KeyVault, entries: &[Entry]) -> Result<u32, StepError
     let mut written = 0;
     for entry in entries {
         let found = key_vault_secrets::find(&vault.vault_url, &entry.name).map_err(refusal)?;
+        if found.as_ref().is_some_and(|found| is_foreign(found, entry)) {
+            return Err(taken(vault, entry));
+        }
         let Some(value) = &entry.value else {
             found_enabled(entry, found.as_ref())?;
             continue;
@@ -85,7 +93,8 @@ pub(crate) fn keep(vault: &KeyVault, entries: &[Entry]) -> Result<u32, StepError
         }
         progress::report(&format!("writing secret {}", entry.name));
         let expires = entry.expires.as_ref();
-        key_vault_secrets::set(&vault.vault_url, &entry.name, value, expires, &tags).map_err(refusal)?;
+        key_vault_secrets::set(&vault.vault_url, &entry.name, value, expires, &tags)
+            .map_err(refusal)?;
         until("the vault shows the secret", LONG, || {
             let found = key_vault_secrets::find(&vault.vault_url, &entry.name).map_err(refusal)?;
             Ok(match found.filter(|found| holds(found, &tags)) {
@@ -93,7 +102,12 @@ pub(crate) fn keep(vault: &KeyVault, entries: &[Entry]) -> Result<u32, StepError
                 None => {
                     let message = format!("the vault does not show the new {}", entry.name);
                     let operation = "azure/key-vault-secrets.find";
-                    Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message))
+                    Attempt::Again(Error::of(
+                        Error::NotYetVisible,
+                        operation,
+                        "NOT_VISIBLE",
+                        message,
+                    ))
                 }
             })
         })?;
@@ -116,6 +130,30 @@ fn holds(found: &key_vault_secrets::SecretProperties, tags: &[(String, String)])
     found.enabled && tags.iter().all(|tag| found.tags.contains(tag))
 }
 
+/// Whether a secret of that name is another application's, or not of lockkeeper's making.
+fn is_foreign(found: &key_vault_secrets::SecretProperties, entry: &Entry) -> bool {
+    let application = &entry.application_id.application_id;
+    let is_ours = |tag: &(String, String)| tag.0 == "application_id" && tag.1 == *application;
+    !found.tags.iter().any(is_ours)
+}
+
+fn taken(vault: &KeyVault, entry: &Entry) -> StepError {
+    let message = format!(
+        "{} in {} does not hold a secret of application {}",
+        entry.name, vault.vault_url, entry.application_id.application_id
+    );
+    Error::of(
+        Error::Conflict,
+        "azure/key-vault-secrets.find",
+        "TAKEN",
+        message,
+    )
+    .because(
+        "something else uses that name, or the application was made anew since",
+        "choose another name, or delete and purge the secret if nothing uses it",
+    )
+}
+
 /// Refuses a secret without a value that the vault does not hold either.
 fn found_enabled(
     entry: &Entry,
@@ -127,7 +165,10 @@ fn found_enabled(
             return Ok(());
         }
         Some(_) => format!("secret {} is disabled in the vault", entry.name),
-        None => format!("secret {} is not in the vault, and no value was given", entry.name),
+        None => format!(
+            "secret {} is not in the vault, and no value was given",
+            entry.name
+        ),
     };
     Err(lost(message, "azure/key-vault-secrets.find"))
 }
@@ -163,25 +204,37 @@ pub(crate) fn probe(
     patience: u64,
 ) -> Result<(), StepError> {
     let operation = "databricks/secrets.list";
-    let read = until("Databricks can read the Key Vault", patience.max(SHORT), || {
-        let keys = match secrets::list(scope) {
-            Ok(keys) => keys,
-            Err(error) if is_unreadable(&error) || error.is_missing() => {
-                return Ok(Attempt::Again(error));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let lacking = entries
-            .iter()
-            .find(|entry| !keys.iter().any(|key| key.eq_ignore_ascii_case(&entry.name)));
-        Ok(match lacking {
-            None => Attempt::Done(()),
-            Some(entry) => {
-                let message = format!("Databricks does not see {} in {}", entry.name, vault.vault_url);
-                Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message))
-            }
-        })
-    });
+    let read = until(
+        "Databricks can read the Key Vault",
+        patience.max(SHORT),
+        || {
+            let keys = match secrets::list(scope) {
+                Ok(keys) => keys,
+                Err(error) if is_unreadable(&error) || error.is_missing() => {
+                    return Ok(Attempt::Again(error));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let lacking = entries
+                .iter()
+                .find(|entry| !keys.iter().any(|key| key.eq_ignore_ascii_case(&entry.name)));
+            Ok(match lacking {
+                None => Attempt::Done(()),
+                Some(entry) => {
+                    let message = format!(
+                        "Databricks does not see {} in {}",
+                        entry.name, vault.vault_url
+                    );
+                    Attempt::Again(Error::of(
+                        Error::NotYetVisible,
+                        operation,
+                        "NOT_VISIBLE",
+                        message,
+                    ))
+                }
+            })
+        },
+    );
     read.map_err(unreadable)
 }
 
@@ -191,8 +244,39 @@ mod tests {
 
     #[test]
     fn a_url_is_the_same_with_or_without_its_slash() {
-        assert!(is_same_url("https://KV.vault.azure.net/", "https://kv.vault.azure.net"));
-        assert!(!is_same_url("https://kv.vault.azure.net/", "https://kv2.vault.azure.net/"));
+        assert!(is_same_url(
+            "https://KV.vault.azure.net/",
+            "https://kv.vault.azure.net"
+        ));
+        assert!(!is_same_url(
+            "https://kv.vault.azure.net/",
+            "https://kv2.vault.azure.net/"
+        ));
+    }
+
+    #[test]
+    fn another_applications_secret_is_foreign() {
+        let entry = Entry {
+            name: "s".to_owned(),
+            value: None,
+            application_id: ApplicationId {
+                application_id: "a".to_owned(),
+            },
+            key_id: None,
+            expires: None,
+        };
+        let mut found = key_vault_secrets::SecretProperties {
+            name: "s".to_owned(),
+            version: "1".to_owned(),
+            enabled: true,
+            expires: None,
+            tags: tags(&entry),
+        };
+        assert!(!is_foreign(&found, &entry));
+        found.tags[0].1 = "b".to_owned();
+        assert!(is_foreign(&found, &entry));
+        found.tags.clear();
+        assert!(is_foreign(&found, &entry));
     }
 
     #[test]

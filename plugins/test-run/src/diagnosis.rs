@@ -141,12 +141,27 @@ mod tests {
     #[test]
     fn messages_of_the_service_are_understood() {
         for (message, word) in [
-            ("The user '0f-1' does not have access to Databricks Workspace", "workspace-access"),
-            ("Cause: PERMISSION_DENIED: You are not authorized to create clusters. Please contact", "allow-cluster-create"),
-            ("PERMISSION_DENIED: User 0f-1 does not have READ permission on scope sp-demo", "acl"),
-            ("AADSTS7000222: The provided client secret keys for app 'x' are expired.", "renews"),
+            (
+                "The user '0f-1' does not have access to Databricks Workspace",
+                "workspace-access",
+            ),
+            (
+                "Cause: PERMISSION_DENIED: You are not authorized to create clusters. Please contact",
+                "allow-cluster-create",
+            ),
+            (
+                "PERMISSION_DENIED: User 0f-1 does not have READ permission on scope sp-demo",
+                "acl",
+            ),
+            (
+                "AADSTS7000222: The provided client secret keys for app 'x' are expired.",
+                "renews",
+            ),
             ("AADSTS1: something new", "AADSTS code"),
-            ("Invalid user: '0f-1' does not exist or deactivated", "import"),
+            (
+                "Invalid user: '0f-1' does not exist or deactivated",
+                "import",
+            ),
         ] {
             let (_, help) = diagnose("CLUSTER_ERROR", message);
             assert!(help.contains(word), "{message}: {help}");
@@ -155,7 +170,13 @@ mod tests {
 
     #[test]
     fn without_a_known_message_the_code_has_to_do() {
-        assert_eq!(diagnose("RUN_EXECUTION_ERROR", "boom").1, "correct the notebook");
-        assert_eq!(diagnose("SOMETHING_NEW", "boom").1, "look at the run's page");
+        assert_eq!(
+            diagnose("RUN_EXECUTION_ERROR", "boom").1,
+            "correct the notebook"
+        );
+        assert_eq!(
+            diagnose("SOMETHING_NEW", "boom").1,
+            "look at the run's page"
+        );
     }
 }

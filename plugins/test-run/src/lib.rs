@@ -21,13 +21,15 @@ impl Guest for TestRun {
         if run.outcome != "SUCCESS" {
             return Err(failure(&run));
         }
-        let output = until("the workspace gives the run's output", SHORT, || {
-            match jobs::get_output(&run.task) {
+        let output = until(
+            "the workspace gives the run's output",
+            SHORT,
+            || match jobs::get_output(&run.task) {
                 Ok(output) => Ok(Attempt::Done(output)),
                 Err(error) if error.is_missing() => Ok(Attempt::Again(error)),
                 Err(error) => Err(error.into()),
-            }
-        })?;
+            },
+        )?;
         Ok(Outputs {
             run_id: run.id,
             result: run.outcome,
@@ -50,12 +52,19 @@ fn end_of(id: &RunId) -> Result<(jobs::Run, u64), StepError> {
         }
         if waited >= PATIENCE {
             let message = format!("the run is still {} after {waited} s", run.state);
-            return Err(
-                Error::of(Error::Other, "databricks/jobs.get-run", "TIMED_OUT", message).because(
-                    "the cluster does not start, or the notebook does not end",
-                    format!("look at {}; the run goes on there until it is cancelled", run.url),
+            return Err(Error::of(
+                Error::Other,
+                "databricks/jobs.get-run",
+                "TIMED_OUT",
+                message,
+            )
+            .because(
+                "the cluster does not start, or the notebook does not end",
+                format!(
+                    "look at {}; the run goes on there until it is cancelled",
+                    run.url
                 ),
-            );
+            ));
         }
         progress::report(&format!("{}, {waited} s", run.state));
         timer::sleep(Duration { seconds: pause });
