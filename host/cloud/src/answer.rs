@@ -179,7 +179,7 @@ fn databricks(body: &Value) -> Answer {
                 answer.retry_after = detail
                     .get("retry_delay")
                     .and_then(Value::as_str)
-                    .and_then(seconds)
+                    .and_then(seconds);
             }
             _ => {}
         }

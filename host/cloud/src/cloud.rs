@@ -196,7 +196,7 @@ impl Cloud {
             .http
             .exchange(http, deadline)
             .await
-            .map_err(|lost| Failure::lost(request, lost, masker));
+            .map_err(|lost| Failure::lost(request, &lost, masker));
         let (status, class) = match &outcome {
             Ok(raw) => (Some(raw.status), None),
             Err(failure) => (None, Some(failure.class)),
@@ -299,7 +299,7 @@ impl Cloud {
     pub async fn token(&self, audience: Audience) -> Result<Token, Failure> {
         self.inner
             .tokens
-            .get(audience, None, Instant::now() + Duration::from_secs(60))
+            .get(audience, None, Instant::now() + Duration::from_mins(1))
             .await
     }
 

@@ -123,7 +123,7 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
     let failure = databricks(&server).send(&post()).await.unwrap_err();
     assert_eq!(
         (failure.class, failure.retry_after),
-        (Class::Throttled, Some(Duration::from_secs(3600)))
+        (Class::Throttled, Some(Duration::from_hours(1)))
     );
     assert_eq!(server.seen().len(), 1);
 }
@@ -433,7 +433,7 @@ async fn another_authority_is_not_trusted() {
             .as_mut()
             .unwrap()
             .ca_pem
-            .clone_from(&other.ca_pem)
+            .clone_from(&other.ca_pem);
     });
     let request = Request::new(Service::Entra, "x", Method::Get, Path::fixed("/x"));
     let failure = cloud.send(&request).await.unwrap_err();
@@ -584,7 +584,7 @@ async fn a_principal_may_sign_in_by_its_azure_role() {
     })
     .await;
     let cloud = azure(&server, |target| {
-        target.workspace_resource_id = Some(ID.to_owned())
+        target.workspace_resource_id = Some(ID.to_owned());
     });
     cloud.send(&get()).await.unwrap();
     let seen = server.seen();

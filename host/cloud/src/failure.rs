@@ -118,7 +118,7 @@ impl Failure {
     }
 
     /// A request whose reply was lost, or which never left.
-    pub(crate) fn lost(request: &Request, lost: Lost, masker: &Masker) -> Self {
+    pub(crate) fn lost(request: &Request, lost: &Lost, masker: &Masker) -> Self {
         Self {
             sent: lost.sent,
             ..Self::not_sent(request, lost.class, lost.code, clean(masker, &lost.message))

@@ -13,7 +13,7 @@ use crate::failure::{Class, Sent};
 use crate::target::{ConfigError, Endpoints};
 
 const CONNECT: Duration = Duration::from_secs(20);
-const READ: Duration = Duration::from_secs(60);
+const READ: Duration = Duration::from_mins(1);
 /// No reply that any operation needs comes near it.
 const MAX_BODY: usize = 16 << 20;
 /// Where Azure machines offer the tokens of their managed identity; it has no TLS.

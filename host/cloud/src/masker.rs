@@ -162,21 +162,9 @@ fn encodings(value: &str) -> Vec<Needle> {
         .to_owned();
     add(json.replace('/', "\\/"));
     add(json);
-    let escaped = |upper: bool| {
-        let mut text = String::new();
-        for unit in value.encode_utf16() {
-            match char::from_u32(unit.into()) {
-                Some(plain) if plain.is_ascii_alphanumeric() || "-._~ ".contains(plain) => {
-                    text.push(plain)
-                }
-                _ if upper => text.push_str(&format!("\\u{unit:04X}")),
-                _ => text.push_str(&format!("\\u{unit:04x}")),
-            }
-        }
-        text
-    };
-    add(escaped(true));
-    add(escaped(false));
+    for digits in [hex_lower, hex_upper] {
+        add(unicode_escapes(value, digits));
+    }
 
     let mut hex = String::new();
     for byte in bytes {
@@ -204,6 +192,31 @@ fn inside_base64(bytes: &[u8], shift: usize, engine: &impl base64::Engine) -> St
         Some(piece) if piece.len() >= SHORTEST_PIECE => piece.to_owned(),
         _ => String::new(),
     }
+}
+
+/// JSON as careful encoders write it: all but the harmless characters as `\u002f`.
+fn unicode_escapes(value: &str, digits: fn(u16) -> String) -> String {
+    let mut text = String::new();
+    for unit in value.encode_utf16() {
+        match char::from_u32(unit.into()) {
+            Some(plain) if plain.is_ascii_alphanumeric() || "-._~ ".contains(plain) => {
+                text.push(plain);
+            }
+            _ => {
+                text.push_str("\\u");
+                text.push_str(&digits(unit));
+            }
+        }
+    }
+    text
+}
+
+fn hex_lower(unit: u16) -> String {
+    format!("{unit:04x}")
+}
+
+fn hex_upper(unit: u16) -> String {
+    format!("{unit:04X}")
 }
 
 /// `%2F` as `%2f`.
@@ -235,7 +248,9 @@ mod tests {
 
     #[test]
     fn every_encoding_is_masked() {
-        let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = SECRET
+            .bytes()
+            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let percent = utf8_percent_encode(SECRET, NON_ALPHANUMERIC).to_string();
         let json = serde_json::to_string(SECRET).unwrap();
         let unicode: String = SECRET

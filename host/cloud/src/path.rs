@@ -14,7 +14,7 @@ const MAX_SEGMENT: usize = 1024;
 
 /// A path made from a template whose arguments are validated and percent-encoded.
 ///
-/// Placeholders: `{}` is one segment (or a part of one); `'{}'` is an OData key, whose quotes are doubled;
+/// Placeholders: `{}` is one segment (or a part of one); `'{}'` is an `OData` key, whose quotes are doubled;
 /// `{arm}` is an ARM resource id or scope (`/subscriptions/…`); `{path}` is a relative path of several segments.
 ///
 /// ```
@@ -129,7 +129,7 @@ fn segment(argument: &str) -> Result<String, &'static str> {
     Ok(utf8_percent_encode(argument, ENCODED).to_string())
 }
 
-/// OData 4.01 URL conventions, 5.1.1.6.1: a quote inside a string literal is doubled.
+/// `OData` 4.01 URL conventions, 5.1.1.6.1: a quote inside a string literal is doubled.
 fn odata_key(argument: &str) -> Result<String, &'static str> {
     check(argument)?;
     Ok(utf8_percent_encode(&argument.replace('\'', "''"), ENCODED).to_string())

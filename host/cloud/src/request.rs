@@ -247,7 +247,7 @@ impl Budget {
 impl Default for Budget {
     /// Five minutes, as the Databricks SDKs allow.
     fn default() -> Self {
-        Self::within(Duration::from_secs(300))
+        Self::within(Duration::from_mins(5))
     }
 }
 

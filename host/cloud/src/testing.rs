@@ -167,7 +167,7 @@ async fn serve(
                 body.len()
             );
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                head.push_str(&[name, ": ", &value, "\r\n"].concat());
             }
             head.push_str("\r\n");
             // The client may have gone away on purpose.

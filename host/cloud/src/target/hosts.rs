@@ -209,18 +209,18 @@ fn is_label(name: &str, longest: usize, hyphens: bool) -> bool {
 mod tests {
     use super::*;
 
-    fn base(service: Service) -> Result<String, &'static str> {
+    fn base(service: &Service) -> Result<String, &'static str> {
         let target = Target {
             workspace: Some("adb-1.2.azuredatabricks.net".to_owned()),
             ..Target::default()
         };
-        target.base(&service).map(|url| url.to_string())
+        target.base(service).map(|url| url.to_string())
     }
 
     #[test]
     fn tokens_go_to_known_hosts_only() {
         let vault = |url: &str| {
-            base(Service::KeyVault {
+            base(&Service::KeyVault {
                 vault_url: url.to_owned(),
             })
         };
@@ -247,7 +247,7 @@ mod tests {
             assert!(vault(url).is_err(), "{url}");
         }
         let storage = |account: &str| {
-            base(Service::Storage {
+            base(&Service::Storage {
                 account: account.to_owned(),
             })
         };
@@ -259,10 +259,10 @@ mod tests {
             assert!(storage(account).is_err(), "{account}");
         }
         assert_eq!(
-            base(Service::Databricks).unwrap(),
+            base(&Service::Databricks).unwrap(),
             "https://adb-1.2.azuredatabricks.net/"
         );
-        assert!(base(Service::DatabricksAccount).is_err());
+        assert!(base(&Service::DatabricksAccount).is_err());
     }
 
     #[test]

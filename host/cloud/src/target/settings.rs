@@ -119,10 +119,13 @@ impl Environment {
     }
 }
 
+/// A profile's name and values.
+type Profile = (String, HashMap<String, String>);
+
 /// The environment above one profile.
 pub(crate) struct Settings<'a> {
     pub(crate) environment: &'a Environment,
-    profile: Option<(String, HashMap<String, String>)>,
+    profile: Option<Profile>,
 }
 
 impl<'a> Settings<'a> {
@@ -148,7 +151,7 @@ impl<'a> Settings<'a> {
         .any(|setting| environment.find(setting).is_some());
         let profile = match named {
             None if anything || !wanted => None,
-            named => profile(environment, named)?,
+            named => profile(environment, named.as_deref())?,
         };
         Ok(Self {
             environment,
@@ -172,10 +175,7 @@ impl<'a> Settings<'a> {
     }
 }
 
-fn profile(
-    environment: &Environment,
-    named: Option<String>,
-) -> Result<Option<(String, HashMap<String, String>)>, ConfigError> {
+fn profile(environment: &Environment, named: Option<&str>) -> Result<Option<Profile>, ConfigError> {
     let file = environment
         .find(&CONFIG_FILE)
         .map(|found| PathBuf::from(found.value))
@@ -195,7 +195,7 @@ fn profile(
     };
     let mut sections = sections(&text);
     let name = named
-        .clone()
+        .map(str::to_owned)
         .or_else(|| {
             sections
                 .get("__settings__")?

@@ -15,7 +15,7 @@ use crate::secret::SecretString;
 use crate::wire::{self, Proof};
 
 impl Tokens {
-    pub(super) async fn from_databricks(
+    pub(super) async fn ask_databricks(
         &self,
         audience: Audience,
         client_id: &str,
@@ -121,7 +121,7 @@ impl Tokens {
         match self.http.exchange(http, deadline).await {
             Ok(raw) if (200..300).contains(&raw.status) => Ok(raw),
             Ok(raw) => Err(Failure::answered(request, &raw, &self.masker)),
-            Err(lost) => Err(Failure::lost(request, lost, &self.masker)),
+            Err(lost) => Err(Failure::lost(request, &lost, &self.masker)),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Tokens from Entra through azure_identity, over our own transport.
+//! Tokens from Entra through `azure_identity`, over our own transport.
 //!
-//! azure_identity loses an error whose description contains a JSON escape (reference/entra-azure.md, 6.4), so the transport
+//! `azure_identity` loses an error whose description contains a JSON escape (reference/entra-azure.md, 6.4), so the transport
 //! keeps the token endpoint's refusal and we read it ourselves. A credential lives for one fetch: its cache would hide a
 //! token that has to be renewed.
 
@@ -30,7 +30,7 @@ use crate::secret::SecretString;
 use crate::target::Signer;
 
 impl Tokens {
-    pub(super) async fn from_entra(
+    pub(super) async fn ask_entra(
         &self,
         audience: Audience,
         tenant: Option<&str>,
@@ -66,7 +66,7 @@ impl Tokens {
                 expires_at: Some(expires_on),
             }),
             (_, Some(Ok(raw))) => Err(Failure::answered(&request, &raw, &self.masker)),
-            (_, Some(Err(lost))) => Err(Failure::lost(&request, lost, &self.masker)),
+            (_, Some(Err(lost))) => Err(Failure::lost(&request, &lost, &self.masker)),
             (Ok(Err(error)), None) => {
                 let message = clean(&self.masker, &error.to_string());
                 Err(Failure::not_sent(
@@ -76,7 +76,7 @@ impl Tokens {
                     message,
                 ))
             }
-            (Err(_), None) => Err(Failure::lost(&request, Lost::deadline(), &self.masker)),
+            (Err(_), None) => Err(Failure::lost(&request, &Lost::deadline(), &self.masker)),
         }
     }
 
@@ -112,24 +112,23 @@ impl Tokens {
                 tenant,
                 client_id,
                 token_file,
-            } => {
-                let mut options = WorkloadIdentityCredentialOptions::default();
-                options.credential_options = ClientAssertionCredentialOptions { client_options };
-                options.client_id = Some(client_id.clone());
-                options.tenant_id = Some(pick(tenant));
-                options.token_file_path = Some(token_file.clone());
-                WorkloadIdentityCredential::new(Some(options))?
-            }
+            } => WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options },
+                client_id: Some(client_id.clone()),
+                tenant_id: Some(pick(tenant)),
+                token_file_path: Some(token_file.clone()),
+            }))?,
             Signer::ManagedIdentity { client_id } => {
-                let mut options = ManagedIdentityCredentialOptions::default();
-                options.user_assigned_id = client_id.clone().map(UserAssignedId::ClientId);
-                options.client_options = client_options;
-                ManagedIdentityCredential::new(Some(options))?
+                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options,
+                }))?
             }
             Signer::AzureCli { tenant: own } => {
-                let mut options = AzureCliCredentialOptions::default();
-                options.tenant_id = tenant.map(str::to_owned).or_else(|| own.clone());
-                AzureCliCredential::new(Some(options))?
+                AzureCliCredential::new(Some(AzureCliCredentialOptions {
+                    tenant_id: tenant.map(str::to_owned).or_else(|| own.clone()),
+                    ..AzureCliCredentialOptions::default()
+                }))?
             }
             Signer::DatabricksPat { .. } | Signer::DatabricksOauth { .. } => {
                 return Err(azure_core::Error::with_message(
@@ -141,7 +140,7 @@ impl Tokens {
     }
 }
 
-/// Sends azure_identity's requests by our rules and keeps the last exchange unless it succeeded.
+/// Sends `azure_identity`'s requests by our rules and keeps the last exchange unless it succeeded.
 #[derive(Debug)]
 struct Recorder {
     http: Http,
@@ -172,7 +171,7 @@ impl HttpClient for Recorder {
             *http.body_mut() = Some(bytes.clone().into());
         }
         let outcome = self.http.exchange(http, self.deadline).await;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(raw) => {
                 let headers: std::collections::HashMap<HeaderName, HeaderValue> = raw
@@ -187,7 +186,7 @@ impl HttpClient for Recorder {
                     .collect();
                 let body = raw.body.clone();
                 let status = raw.status;
-                *last = (!(200..300).contains(&status)).then_some(Ok(raw));
+                *kept = (!(200..300).contains(&status)).then_some(Ok(raw));
                 Ok(AsyncRawResponse::from_bytes(
                     status.into(),
                     Headers::from(headers),
@@ -197,7 +196,7 @@ impl HttpClient for Recorder {
             Err(lost) => {
                 let error =
                     azure_core::Error::with_message(ErrorKind::Connection, lost.message.clone());
-                *last = Some(Err(lost));
+                *kept = Some(Err(lost));
                 Err(error)
             }
         }

@@ -54,7 +54,7 @@ impl Audience {
     }
 
     /// How long before its end a token is not used any more: Databricks refuses one with 30 s left
-    /// (reference/databricks.md, 2.2); azure_identity's own margin is 300 s.
+    /// (reference/databricks.md, 2.2); `azure_identity`'s own margin is 300 s.
     fn margin(self) -> Duration {
         Duration::from_secs(if self.is_databricks() { 40 } else { 300 })
     }
@@ -103,7 +103,7 @@ impl Tokens {
     pub(crate) fn new(target: Arc<Target>, signer: Signer, http: Http, masker: Masker) -> Self {
         match &signer {
             Signer::ClientSecret { secret, .. } | Signer::DatabricksOauth { secret, .. } => {
-                masker.register(secret)
+                masker.register(secret);
             }
             Signer::DatabricksPat { token } => masker.register(token),
             Signer::WorkloadIdentity { .. }
@@ -205,7 +205,7 @@ impl Tokens {
                 expires_at: None,
             }),
             Signer::DatabricksOauth { client_id, secret } if audience.is_databricks() => {
-                self.from_databricks(audience, client_id, secret, deadline)
+                self.ask_databricks(audience, client_id, secret, deadline)
                     .await
             }
             Signer::DatabricksPat { .. } | Signer::DatabricksOauth { .. } => {
@@ -216,7 +216,7 @@ impl Tokens {
                     "this target's credentials open only Databricks: choose an Entra kind, such as `auth = { kind = \"azure-cli\" }`",
                 ))
             }
-            _ => self.from_entra(audience, tenant, deadline).await,
+            _ => self.ask_entra(audience, tenant, deadline).await,
         };
         outcome.map_err(|failure| Failure {
             sent: Sent::NotSent,
