@@ -91,6 +91,11 @@ impl Profile {
         Duration::from_secs_f64(least + (most - least) * draw)
     }
 
+    /// How long a write to a directory object is in the way of another one to the same object.
+    pub(crate) fn write_window(self) -> Duration {
+        if self == Self::Instant { Duration::ZERO } else { Duration::from_millis(250) }
+    }
+
     /// Whether reads alternate between replicas while a write travels.
     pub(crate) fn flaps(self) -> bool {
         self == Self::Flapping

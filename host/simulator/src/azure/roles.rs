@@ -41,7 +41,6 @@ pub(crate) static ROLES: &[Role] = &[
             "Microsoft.Authorization/*/Delete",
             "Microsoft.Authorization/*/Write",
             "Microsoft.Authorization/elevateAccess/Action",
-            "Microsoft.KeyVault/locations/deletedVaults/purge/action",
         ],
         data_actions: &[],
     },

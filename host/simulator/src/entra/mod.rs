@@ -150,6 +150,9 @@ pub struct Password {
     /// Until when it is valid.
     #[serde(with = "time::serde::rfc3339")]
     pub end: OffsetDateTime,
+    /// When reads show it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub read_from: OffsetDateTime,
     /// When the token endpoint knows it.
     #[serde(with = "time::serde::rfc3339")]
     pub sts_from: OffsetDateTime,
@@ -170,6 +173,9 @@ pub struct Federated {
     pub audience: String,
     /// A note.
     pub description: Option<String>,
+    /// When reads show it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub read_from: OffsetDateTime,
     /// When the token endpoint knows it.
     #[serde(with = "time::serde::rfc3339")]
     pub sts_from: OffsetDateTime,

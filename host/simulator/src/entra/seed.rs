@@ -158,6 +158,7 @@ pub(crate) fn set_operator_secret(state: &mut State, secret: &str) {
             secret: Hashed::of(secret),
             start: BEGINNING,
             end: BEGINNING + Duration::weeks(52 * 100),
+            read_from: BEGINNING,
             sts_from: BEGINNING,
         }];
     }

@@ -1,5 +1,6 @@
 //! The data plane's operations on secrets (reference, section 4.2).
 
+use axum::http::Method;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
@@ -25,23 +26,22 @@ const PAGE: usize = 25;
 type Answer = Result<Reply, VaultRefusal>;
 
 pub(super) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
-    let reply = world.write(|state| {
-        let known = vault_named(state, vault).filter(|vault| world.sees(vault.ready_at));
-        let Some(known) = known.map(|vault| vault.id.clone()) else { return Reply::none() };
-        let answer = token::reader(world, state, incoming)
-            .and_then(|reader| Request { world, incoming, reader, vault: known }.answer(state));
-        match answer {
-            Ok(reply) => reply,
-            Err(refusal) => {
-                let reply = Reply::json(refusal.status, &refusal.body());
-                if refusal.status == 401 {
-                    reply.with("www-authenticate", token::challenge(state))
-                } else {
-                    reply
-                }
+    let reply = if incoming.method == Method::GET {
+        world.read(|state| {
+            within(world, incoming, vault, state).map_or_else(
+                |reply| reply,
+                |request| finished(state, request.read(state)),
+            )
+        })
+    } else {
+        world.write(|state| match within(world, incoming, vault, state) {
+            Ok(request) => {
+                let answer = request.change(state);
+                finished(state, answer)
             }
-        }
-    });
+            Err(reply) => reply,
+        })
+    };
     let reply = if reply.status == 0 {
         reply
     } else {
@@ -55,6 +55,35 @@ pub(super) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
         Some(id) => reply.with("x-ms-client-request-id", id.to_owned()),
         None => reply,
     }
+}
+
+/// The request within its vault, or the reply to one that does not get so far.
+fn within<'a>(
+    world: &'a World,
+    incoming: &'a Incoming,
+    vault: &str,
+    state: &State,
+) -> Result<Request<'a>, Reply> {
+    let known = vault_named(state, vault).filter(|vault| world.sees(vault.ready_at));
+    let known = known.ok_or_else(Reply::none)?;
+    let reader = token::reader(world, state, incoming)
+        .map_err(|refusal| finished(state, Err(refusal)))?;
+    if incoming.query("api-version").is_none() {
+        return Err(finished(state, Err(bad("api-version must be specified".to_owned()))));
+    }
+    let segments = incoming.segments();
+    Ok(Request { world, incoming, reader, vault: known.id.clone(), segments })
+}
+
+fn finished(state: &State, answer: Answer) -> Reply {
+    answer.unwrap_or_else(|refusal| {
+        let reply = Reply::json(refusal.status, &refusal.body());
+        if refusal.status == 401 {
+            reply.with("www-authenticate", token::challenge(state))
+        } else {
+            reply
+        }
+    })
 }
 
 fn bad(message: String) -> VaultRefusal {
@@ -128,35 +157,46 @@ struct Request<'a> {
     reader: Reader,
     /// The vault's resource id.
     vault: String,
+    /// The path.
+    segments: Vec<String>,
 }
 
 impl Request<'_> {
-    fn answer(&self, state: &mut State) -> Answer {
-        if self.incoming.query("api-version").is_none() {
-            return Err(bad("api-version must be specified".to_owned()));
+    fn read(&self, state: &State) -> Answer {
+        let segments: Vec<&str> = self.segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["secrets"] => self.list(state),
+            ["secrets", name] => self.get(state, name, None),
+            ["secrets", name, "versions"] => self.versions(state, name),
+            ["secrets", name, version] => self.get(state, name, Some(version)),
+            ["deletedsecrets"] => self.list_deleted(state),
+            ["deletedsecrets", name] => self.get_deleted(state, name),
+            _ => Err(self.no_such_operation()),
         }
-        let segments = self.incoming.segments();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    }
+
+    fn change(&self, state: &mut State) -> Answer {
+        let segments: Vec<&str> = self.segments.iter().map(String::as_str).collect();
         match (self.incoming.method.as_str(), segments.as_slice()) {
-            ("GET", ["secrets"]) => self.list(state),
             ("POST", ["secrets", "restore"]) => self.restore(state),
             ("POST", ["secrets", name, "backup"]) => self.backup(state, name),
-            ("GET", ["secrets", name, "versions"]) => self.versions(state, name),
             ("PUT", ["secrets", name]) => self.set(state, name),
-            ("GET", ["secrets", name]) => self.get(state, name, None),
-            ("GET", ["secrets", name, version]) => self.get(state, name, Some(version)),
             ("PATCH", ["secrets", name]) => self.update(state, name, None),
             ("PATCH", ["secrets", name, version]) => self.update(state, name, Some(version)),
             ("DELETE", ["secrets", name]) => self.delete(state, name),
-            ("GET", ["deletedsecrets"]) => self.list_deleted(state),
-            ("GET", ["deletedsecrets", name]) => self.get_deleted(state, name),
             ("POST", ["deletedsecrets", name, "recover"]) => self.recover(state, name),
             ("DELETE", ["deletedsecrets", name]) => self.purge(state, name),
-            (_, ["secrets" | "deletedsecrets", ..]) => {
-                let method = self.incoming.method.clone();
-                Err(VaultRefusal::new(405, "MethodNotAllowed", format!("Method {method} is not allowed.")))
+            _ => Err(self.no_such_operation()),
+        }
+    }
+
+    fn no_such_operation(&self) -> VaultRefusal {
+        match self.segments.first().map(String::as_str) {
+            Some("secrets" | "deletedsecrets") => {
+                let message = format!("Method {} is not allowed here.", self.incoming.method);
+                VaultRefusal::new(405, "MethodNotAllowed", message)
             }
-            _ => Err(VaultRefusal::new(404, "NotFound", "There is no such resource.".to_owned())),
+            _ => VaultRefusal::new(404, "NotFound", "There is no such resource.".to_owned()),
         }
     }
 
