@@ -1,34 +1,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use wit_parser::decoding::{DecodedWasm, decode};
-use wit_parser::{Resolve, TypeDefKind, WorldId, WorldItem, WorldKey};
+use lockkeeper_runtime::{Runtime, RuntimeOptions};
+use lockkeeper_types::Signature;
+use lockkeeper_workflow::{Denied, Plugins, Source, load};
 
 use super::*;
 
-/// What a component imports of lockkeeper's, without the interfaces that need no grant.
-fn imports(resolve: &Resolve, world: WorldId) -> BTreeMap<String, BTreeSet<String>> {
-    let mut found = BTreeMap::new();
-    for (key, item) in &resolve.worlds[world].imports {
-        let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else {
-            continue;
+/// The shipped plugins, all granted.
+struct Shipped(BTreeMap<&'static str, Signature>);
+
+impl Shipped {
+    fn read() -> Self {
+        let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
+        let signature = |plugin: &Builtin| {
+            let loaded = runtime.load(plugin.name, plugin.component).unwrap();
+            (plugin.name, loaded.signature().clone())
         };
-        let interface = &resolve.interfaces[*id];
-        let package = &resolve.packages[interface.package.unwrap()].name;
-        if package.namespace == "lockkeeper"
-            && package.name != "step"
-            && !interface.functions.is_empty()
-        {
-            let name = format!("{}/{}", package.name, interface.name.as_ref().unwrap());
-            found.insert(name, interface.functions.keys().cloned().collect());
-        }
+        Self(builtin().iter().map(signature).collect())
     }
-    found
 }
 
-fn decoded(plugin: &Builtin) -> (Resolve, WorldId) {
-    match decode(plugin.component).unwrap() {
-        DecodedWasm::Component(resolve, world) => (resolve, world),
-        DecodedWasm::WitPackage(..) => panic!("{} is no component", plugin.name),
+impl Plugins for Shipped {
+    fn signature(&self, plugin: &str) -> Option<&Signature> {
+        self.0.get(plugin)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn denied(&self, _: &str) -> Vec<Denied> {
+        Vec::new()
     }
 }
 
@@ -37,81 +39,42 @@ fn the_grants_are_exactly_the_imports() {
     let grants: toml::Table = GRANTS.parse().unwrap();
     let granted: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> =
         grants["grants"].clone().try_into().unwrap();
+
     let mut imported = BTreeMap::new();
-    for plugin in builtin() {
-        let (resolve, world) = decoded(plugin);
-        imported.insert(plugin.name.to_owned(), imports(&resolve, world));
+    for (name, signature) in Shipped::read().0 {
+        let interfaces = signature.imports.into_iter();
+        let needing_grants = interfaces.filter(|import| !import.interface.starts_with("step/"));
+        let functions: BTreeMap<String, BTreeSet<String>> = needing_grants
+            .map(|import| (import.interface, import.functions.into_iter().collect()))
+            .collect();
+        imported.insert(name.to_owned(), functions);
     }
     assert_eq!(granted, imported);
 }
 
 #[test]
-fn every_plugin_is_small_and_exports_run() {
+fn every_plugin_is_small_and_explains_itself() {
+    let shipped = Shipped::read();
+    assert_eq!(shipped.0.len(), 6);
     for plugin in builtin() {
         let size = plugin.component.len();
         assert!(size < 250_000, "{} has {size} bytes", plugin.name);
-        let (resolve, world) = decoded(plugin);
-        let exports: Vec<_> = resolve.worlds[world].exports.keys().collect();
-        assert_eq!(
-            exports,
-            [&WorldKey::Name("run".to_owned())],
-            "{}",
-            plugin.name
-        );
+        let signature = &shipped.0[plugin.name];
+        assert!(signature.docs.is_some(), "{}", plugin.name);
+        let explained = |field: &lockkeeper_types::Field| field.docs.is_some();
+        assert!(signature.inputs.iter().any(explained), "{}", plugin.name);
+        assert!(signature.outputs.iter().any(explained), "{}", plugin.name);
     }
 }
 
 #[test]
-fn no_plugin_reaches_clocks_files_or_the_network() {
-    for plugin in builtin() {
-        let (resolve, _) = decoded(plugin);
-        for (_, package) in &resolve.packages {
-            let name = &package.name;
-            let fits = name.namespace == "lockkeeper"
-                || name.namespace == "root"
-                || ["io", "cli"].contains(&name.name.as_str());
-            assert!(fits, "{} imports {name}", plugin.name);
-        }
-    }
-}
-
-#[test]
-fn every_plugin_carries_what_its_world_says() {
-    for plugin in builtin() {
-        let (resolve, world) = decoded(plugin);
-        let world = &resolve.worlds[world];
-        let docs = world.docs.contents.as_deref();
-        assert!(
-            docs.is_some_and(|docs| docs.len() > 40),
-            "{}: {docs:?}",
-            plugin.name
-        );
-        let WorldItem::Type { id, .. } = world.imports[&WorldKey::Name("inputs".to_owned())] else {
-            panic!("{} has no inputs", plugin.name);
-        };
-        let TypeDefKind::Record(inputs) = &resolve.types[id].kind else {
-            panic!("the inputs of {} are no record", plugin.name);
-        };
-        assert!(
-            inputs
-                .fields
-                .iter()
-                .any(|field| field.docs.contents.is_some()),
-            "{}",
-            plugin.name
-        );
-    }
-}
-
-#[test]
-fn the_workflows_are_named_as_they_name_themselves() {
+fn the_workflows_fit_the_plugins() {
+    let shipped = Shipped::read();
     for (name, text) in WORKFLOWS {
-        let workflow: toml::Table = text.parse().unwrap();
-        assert_eq!(workflow["workflow"]["name"].as_str(), Some(*name));
-        for (step, table) in workflow["steps"].as_table().unwrap() {
-            let wanted = table["plugin"].as_str().unwrap();
-            let is_there = builtin().iter().any(|plugin| plugin.name == wanted);
-            assert!(is_there, "{name}: step {step} wants {wanted}");
-        }
+        let source = Source::new(format!("workflows/{name}.toml"), *text);
+        let checked = load(&source, &shipped).unwrap_or_else(|found| panic!("{found}"));
+        assert_eq!(checked.workflow.name.value, *name);
+        let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings, [""; 0], "{name}");
     }
 }

@@ -4,7 +4,7 @@ mod bindings;
 mod principal;
 
 use bindings::lockkeeper::databricks::{entitlements, roles};
-use bindings::{Guest, Inputs, Outputs};
+use bindings::{Entitlement, Guest, Inputs, Outputs};
 use lockkeeper_guest::types::{ApplicationId, Error, StepError, WorkspacePrincipalId};
 use lockkeeper_guest::{Attempt, LONG, progress, until};
 
@@ -29,19 +29,22 @@ impl Guest for Grant {
 }
 
 /// The entitlements after adding what is missing, and how many were.
-fn entitle(id: &WorkspacePrincipalId, wanted: &[String]) -> Result<(Vec<String>, u32), StepError> {
+fn entitle(
+    id: &WorkspacePrincipalId,
+    wanted: &[Entitlement],
+) -> Result<(Vec<String>, u32), StepError> {
     let has = entitlements::get(id)?;
+    let wanted = wanted.iter().map(|entitlement| name(*entitlement));
     let missing: Vec<_> = wanted
-        .iter()
-        .filter(|name| !has.contains(name))
-        .cloned()
+        .filter(|name| !has.iter().any(|other| other == name))
+        .map(str::to_owned)
         .collect();
     if missing.is_empty() {
         progress::note("the entitlements were already there");
         return Ok((has, 0));
     }
     progress::report(&format!("adding {}", missing.join(", ")));
-    entitlements::add(id, &missing).map_err(|error| explain(error, &missing))?;
+    entitlements::add(id, &missing).map_err(entitlement_refusal)?;
     let has = until("the workspace shows the entitlements", LONG, || {
         let has = entitlements::get(id)?;
         let Some(lacking) = missing.iter().find(|name| !has.contains(name)) else {
@@ -50,24 +53,22 @@ fn entitle(id: &WorkspacePrincipalId, wanted: &[String]) -> Result<(Vec<String>,
         let message = format!("the workspace accepted {lacking} and does not show it");
         let operation = "databricks/entitlements.get";
         let error = Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message);
-        if lacking == GROUPS_ONLY {
-            return Err(explain(error, &missing));
-        }
         Ok(Attempt::Again(error))
     })?;
     Ok((has, count(&missing)))
 }
 
-/// The one entitlement that only a group can hold.
-const GROUPS_ONLY: &str = "allow-instance-pool-create";
-
-fn explain(error: Error, wanted: &[String]) -> StepError {
-    if wanted.iter().any(|name| name == GROUPS_ONLY) {
-        return error.because(
-            "allow-instance-pool-create can be given to a group only",
-            "leave it out here, and put the service principal into a group that has it",
-        );
+/// The service's name of an entitlement.
+fn name(entitlement: Entitlement) -> &'static str {
+    match entitlement {
+        Entitlement::WorkspaceAccess => "workspace-access",
+        Entitlement::DatabricksSqlAccess => "databricks-sql-access",
+        Entitlement::AllowClusterCreate => "allow-cluster-create",
+        Entitlement::WorkspaceConsume => "workspace-consume",
     }
+}
+
+fn entitlement_refusal(error: Error) -> StepError {
     match &error {
         Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
             "only a workspace admin may change entitlements",
@@ -160,12 +161,5 @@ mod tests {
         let missing = lacking(&wanted, &held);
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].principal, "groups/data");
-    }
-
-    #[test]
-    fn pools_are_for_groups() {
-        let error = Error::of(Error::Invalid, "x", "C", String::new());
-        let step = explain(error, &[GROUPS_ONLY.to_owned()]);
-        assert!(step.cause.unwrap().contains("group only"));
     }
 }
