@@ -164,7 +164,11 @@ pub enum OpenError {
         written_by: String,
     },
     /// It is some other file.
-    #[error("{} is not a lockkeeper journal\n  next:   choose another path", .path.display())]
+    #[error(
+        "{} is not a lockkeeper journal, or its first bytes are damaged\n  \
+         next:   choose another path, or restore it from a backup",
+        .path.display()
+    )]
     NotAJournal {
         /// The file.
         path: PathBuf,

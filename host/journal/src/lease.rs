@@ -77,6 +77,10 @@ impl Store {
     /// Takes the run with id `run` for `holder`. The record is verified first: a damaged one is
     /// readable, but cannot be gone on with. A run that failed or was cancelled is open again.
     pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
+        // A lease that was dropped here may still be waiting to be given up.
+        let queue = &self.inner.writer;
+        let nothing = |_: &Connection| Ok(Ok::<_, AcquireError>(()));
+        queue.run("take a run", Edge::Cheap, nothing).await?;
         loop {
             let id = run.to_owned();
             let witness = Arc::clone(&self.inner.witness);
@@ -154,7 +158,13 @@ fn verified(
 ) -> rusqlite::Result<Result<Verified, AcquireError>> {
     let head = match free(connection, run)? {
         Ok(head) => head,
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(refusal) => {
+            let lost = witness.all().into_iter().find(|seen| seen.run == run);
+            return Ok(Err(match (refusal, lost) {
+                (AcquireError::Unknown { .. }, Some(seen)) => seen.damage(1).into(),
+                (refusal, _) => refusal,
+            }));
+        }
     };
     match lookup::verify(connection, &head, witness)? {
         Ok(entries) => Ok(Ok((head.seq, entries))),

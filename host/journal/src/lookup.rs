@@ -22,6 +22,7 @@ pub(crate) const WORKFLOW_DIGEST: &str = "workflow_digest";
 pub(crate) fn find(
     connection: &Connection,
     asked: &str,
+    witness: &Witness,
 ) -> rusqlite::Result<Result<Head, LookupError>> {
     let id = id::normal(asked);
     if let Some(head) = rows::head_of(connection, &id)? {
@@ -33,18 +34,28 @@ pub(crate) fn find(
     let candidates: Vec<String> = statement
         .query_map([&id], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    let unknown = LookupError::Unknown {
-        asked: asked.to_owned(),
+    let unknown = || match witness.all().into_iter().find(|seen| seen.run == id) {
+        Some(seen) => LookupError::Damaged(seen.damage(1)),
+        None => LookupError::Unknown {
+            asked: asked.to_owned(),
+        },
     };
     match candidates.as_slice() {
-        [only] if !id.is_empty() => Ok(rows::head_of(connection, only)?.ok_or(unknown)),
-        [] => Ok(Err(unknown)),
-        _ if id.is_empty() => Ok(Err(unknown)),
-        _ => Ok(Err(LookupError::Ambiguous {
+        [only] if !id.is_empty() => Ok(rows::head_of(connection, only)?.ok_or_else(unknown)),
+        [_, ..] if !id.is_empty() => Ok(Err(LookupError::Ambiguous {
             asked: asked.to_owned(),
             candidates,
         })),
+        _ => Ok(Err(unknown())),
     }
+}
+
+/// The runs that were on disk and of which nothing is left.
+pub(crate) fn lost(heads: &[Head], witness: &Witness) -> Vec<Damage> {
+    let seen = witness.all().into_iter();
+    seen.filter(|seen| heads.iter().all(|head| head.id != seen.run))
+        .map(|seen| seen.damage(1))
+        .collect()
 }
 
 /// A run from its first entry and, if it has ended, the one that says how.

@@ -151,28 +151,15 @@ pub(crate) fn load(
 ) -> rusqlite::Result<(Vec<JournalEntry>, Option<Damage>)> {
     let (entries, damage) = load_up_to(connection, head, u64::MAX)?;
     let found = entries.len() as u64;
-    let gone = witness.of(head).and_then(|(seq, hash)| {
-        let index = usize::try_from(seq).ok()?.checked_sub(1)?;
+    let gone = witness.of(head).and_then(|seen| {
+        let index = usize::try_from(seen.seq).ok()?.checked_sub(1)?;
         match entries.get(index) {
-            None => Some((found + 1, format!("entries up to {seq} were on disk"))),
-            Some(entry) if entry.hash != hex(&hash) => {
-                Some((seq, "another entry was on disk".to_owned()))
-            }
+            None => Some(seen.damage(found + 1)),
+            Some(entry) if entry.hash != hex(&seen.hash) => Some(seen.damage(seen.seq)),
             Some(_) => None,
         }
     });
-    let damage = damage.or_else(|| {
-        let (first_bad, was) = gone?;
-        Some(Damage {
-            run: head.id.clone(),
-            first_bad,
-            what: format!(
-                "{was}; the journal was put back from an older copy, or its `-wal` file was \
-                 damaged or lost"
-            ),
-        })
-    });
-    Ok((entries, damage))
+    Ok((entries, damage.or(gone)))
 }
 
 /// The same, but of the first `most` entries only.

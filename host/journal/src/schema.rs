@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
 
 use crate::error::{OpenError, StorageCause, StorageFault};
 
@@ -63,18 +63,18 @@ const TABLES: &str = "
 /// Opens the connection that writes, and makes the tables in a new file.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     create_private(path)?;
-    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
-    let mut connection = Connection::open(path).map_err(|error| fault(&error))?;
-    configure(&connection).map_err(|error| fault(&error))?;
-    if application(&connection).map_err(|error| fault(&error))? == 0 {
-        create(&mut connection).map_err(|error| fault(&error))?;
+    let fault = |error| open_error(path, &error);
+    let mut connection = Connection::open(path).map_err(fault)?;
+    configure(&connection).map_err(fault)?;
+    if application(&connection).map_err(fault)? == 0 {
+        create(&mut connection).map_err(fault)?;
     }
     check(&connection, path)?;
     // SQLite answers with the mode it is in, which is another one where shared memory is not to
     // be had, as on some network file systems.
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| fault(&error))?;
+        .map_err(fault)?;
     if mode != "wal" {
         return Err(StorageFault {
             what: "open the journal".to_owned(),
@@ -89,13 +89,22 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 
 /// Opens a connection that only reads, beside the writer.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
-    let connection = Connection::open(path).map_err(|error| fault(&error))?;
-    configure(&connection).map_err(|error| fault(&error))?;
+    let fault = |error| open_error(path, &error);
+    let connection = Connection::open(path).map_err(fault)?;
+    configure(&connection).map_err(fault)?;
     connection
         .pragma_update(None, "query_only", true)
-        .map_err(|error| fault(&error))?;
+        .map_err(fault)?;
     Ok(connection)
+}
+
+fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotAJournal {
+            path: path.to_owned(),
+        },
+        _ => StorageFault::new("open the journal", path, error).into(),
+    }
 }
 
 /// The record names people and objects, so only its owner may read it. `SQLite` gives the files
@@ -161,15 +170,15 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let fault = |error: &rusqlite::Error| StorageFault::new("open the journal", path, error);
-    if application(connection).map_err(|error| fault(&error))? != APPLICATION {
+    let fault = |error| open_error(path, &error);
+    if application(connection).map_err(fault)? != APPLICATION {
         return Err(OpenError::NotAJournal {
             path: path.to_owned(),
         });
     }
     let found: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|error| fault(&error))?;
+        .map_err(fault)?;
     if found > FORMAT {
         // The table `about` is part of every format, for this question.
         let written_by: Option<String> = connection
@@ -179,7 +188,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
                 |row| row.get(0),
             )
             .optional()
-            .map_err(|error| fault(&error))?;
+            .map_err(fault)?;
         return Err(OpenError::Newer {
             path: path.to_owned(),
             found,

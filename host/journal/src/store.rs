@@ -67,6 +67,7 @@ impl Store {
     pub async fn create_run(&self, new: NewRun) -> Result<String, StorageFault> {
         const WHAT: &str = "record a new run";
         let path = self.inner.path.clone();
+        let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| {
             let taken = |id: &str| rows::head_of(connection, id).map(|head| head.is_some());
             let Some(id) = id::fresh(taken)? else {
@@ -77,7 +78,7 @@ impl Store {
                     cause: StorageCause::Internal,
                 }));
             };
-            create(connection, &id, &new)?;
+            create(connection, &id, &new, witness.slots())?;
             Ok(Ok(id))
         };
         self.inner.writer.run(WHAT, Edge::Durable, work).await
@@ -85,9 +86,14 @@ impl Store {
 
     /// The runs that `filter` lets through.
     pub async fn runs(&self, filter: RunFilter) -> Result<RunList, StorageFault> {
+        let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| {
-            let mut list = RunList::default();
-            for head in rows::heads(connection)? {
+            let heads = rows::heads(connection)?;
+            let mut list = RunList {
+                damaged: lookup::lost(&heads, &witness),
+                ..RunList::default()
+            };
+            for head in heads {
                 if filter.limit.is_some_and(|limit| list.runs.len() >= limit) {
                     break;
                 }
@@ -105,7 +111,9 @@ impl Store {
     /// The run whose id is `asked`, or the only one whose id begins with it.
     pub async fn run(&self, asked: &str) -> Result<Run, LookupError> {
         let asked = asked.to_owned();
-        let work = move |connection: &Connection| match lookup::find(connection, &asked)? {
+        let witness = Arc::clone(&self.inner.witness);
+        let work = move |connection: &Connection| match lookup::find(connection, &asked, &witness)?
+        {
             Ok(head) => Ok(lookup::describe(connection, &head)?.map_err(LookupError::Damaged)),
             Err(error) => Ok(Err(error)),
         };
@@ -116,7 +124,8 @@ impl Store {
     pub async fn history(&self, asked: &str) -> Result<History, LookupError> {
         let asked = asked.to_owned();
         let witness = Arc::clone(&self.inner.witness);
-        let work = move |connection: &Connection| match lookup::find(connection, &asked)? {
+        let work = move |connection: &Connection| match lookup::find(connection, &asked, &witness)?
+        {
             Ok(head) => {
                 let (entries, damage) = rows::load(connection, &head, &witness)?;
                 Ok(Ok(History { entries, damage }))
@@ -132,10 +141,15 @@ impl Store {
         let run = run.map(ToOwned::to_owned);
         let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| {
-            let heads = match &run {
-                Some(id) => rows::head_of(connection, id)?.into_iter().collect(),
-                None => rows::heads(connection)?,
-            };
+            let mut heads = rows::heads(connection)?;
+            let mut lost = lookup::lost(&heads, &witness);
+            if let Some(id) = &run {
+                heads.retain(|head| head.id == *id);
+                lost.retain(|damage| damage.run == *id);
+            }
+            if let Some(damage) = lost.into_iter().next() {
+                return Ok(Err(VerifyError::Damaged(damage)));
+            }
             for head in &heads {
                 if let Err(damage) = lookup::verify(connection, head, &witness)? {
                     return Ok(Err(VerifyError::Damaged(damage)));
@@ -180,13 +194,15 @@ impl Store {
     }
 }
 
-fn create(connection: &Connection, id: &str, new: &NewRun) -> rusqlite::Result<()> {
+/// Numbers up to `used` belong to runs that there were, even if nothing is left of them.
+fn create(connection: &Connection, id: &str, new: &NewRun, used: i64) -> rusqlite::Result<()> {
     let undoes = new.parent.as_ref().filter(|_| new.mode == Mode::Undo);
     connection
         .prepare_cached(
-            "INSERT INTO runs (id, undoes, head_seq, head_hash, fence) VALUES (?1, ?2, 0, ?3, 0)",
+            "INSERT INTO runs (number, id, undoes, head_seq, head_hash, fence)
+             SELECT max(coalesce(max(number), 0), ?4) + 1, ?1, ?2, 0, ?3, 0 FROM runs",
         )?
-        .execute(params![id, undoes, GENESIS])?;
+        .execute(params![id, undoes, GENESIS, used])?;
     let mut head = rows::head_at(connection, connection.last_insert_rowid())?;
     let digest = new.workflow_digest();
     connection

@@ -13,14 +13,42 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::chain::Hash;
+use crate::error::Damage;
 use crate::rows::Head;
 
-/// One slot per run, by its number: seq, hash, and a check over both and the run's id.
-const SLOT: usize = 8 + 32 + 24;
+/// One slot per run, by its number: seq, hash, id filled up with zeros, and a check over these.
+const SLOT: usize = 8 + 32 + ID + 16;
+const ID: usize = 8;
 
 pub(crate) struct Witness {
     /// None where it cannot be opened: then nothing is known.
     file: Option<File>,
+}
+
+/// What is known to have been on disk of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The run's id.
+    pub(crate) run: String,
+    /// Its last entry.
+    pub(crate) seq: u64,
+    /// The hash of that entry.
+    pub(crate) hash: Hash,
+}
+
+impl Seen {
+    /// The damage if the record is intact only before `first_bad`.
+    pub(crate) fn damage(&self, first_bad: u64) -> Damage {
+        Damage {
+            run: self.run.clone(),
+            first_bad,
+            what: format!(
+                "{} entries were on disk; the journal was put back from an older copy, or its \
+                 `-wal` file was damaged or lost",
+                self.seq
+            ),
+        }
+    }
 }
 
 impl Witness {
@@ -38,35 +66,61 @@ impl Witness {
     /// Remembers that `head` is on disk.
     pub(crate) fn note(&self, head: &Head) {
         if let Some(file) = &self.file {
+            let offset = head.number.unsigned_abs().saturating_sub(1) * SLOT as u64;
             // Where it cannot be written, less can be noticed later; nothing else depends on it.
-            let _ = file.write_all_at(&slot(&head.id, head.seq, &head.hash), offset(head));
+            let _ = file.write_all_at(&slot(&head.id, head.seq, &head.hash), offset);
         }
     }
 
-    /// The last entry that is known to have been on disk, and its hash.
-    pub(crate) fn of(&self, head: &Head) -> Option<(u64, Hash)> {
+    /// What is known of each run, in no order.
+    pub(crate) fn all(&self) -> Vec<Seen> {
+        (1..=self.slots())
+            .filter_map(|number| self.at(number))
+            .collect()
+    }
+
+    /// What is known of the run with this head.
+    pub(crate) fn of(&self, head: &Head) -> Option<Seen> {
+        let seen = self.at(head.number)?;
+        (seen.run == head.id).then_some(seen)
+    }
+
+    /// The highest run number that there was.
+    pub(crate) fn slots(&self) -> i64 {
+        let length = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let slots = length.map_or(0, |length| length.len().div_ceil(SLOT as u64));
+        i64::try_from(slots).unwrap_or(0)
+    }
+
+    fn at(&self, number: i64) -> Option<Seen> {
+        let offset = number.unsigned_abs().checked_sub(1)? * SLOT as u64;
         let mut found = [0; SLOT];
         let file = self.file.as_ref()?;
-        file.read_exact_at(&mut found, offset(head)).ok()?;
+        file.read_exact_at(&mut found, offset).ok()?;
         let (seq, rest) = found.split_first_chunk()?;
-        let (hash, _) = rest.split_first_chunk()?;
+        let (hash, rest) = rest.split_first_chunk()?;
+        let (id, _) = rest.split_first_chunk::<ID>()?;
+        let id = std::str::from_utf8(id).ok()?.trim_end_matches('\0');
         let seq = u64::from_le_bytes(*seq);
-        // A slot of another run, or a damaged one, says nothing.
-        (slot(&head.id, seq, hash) == found).then_some((seq, *hash))
+        // A damaged slot says nothing.
+        (seq > 0 && slot(id, seq, hash) == found).then(|| Seen {
+            run: id.to_owned(),
+            seq,
+            hash: *hash,
+        })
     }
 }
 
-fn offset(head: &Head) -> u64 {
-    (head.number.unsigned_abs() - 1) * SLOT as u64
-}
-
 fn slot(id: &str, seq: u64, hash: &Hash) -> [u8; SLOT] {
-    let mut sha = Sha256::new();
-    sha.update(seq.to_le_bytes());
-    sha.update(hash);
-    sha.update(id);
-    let check: Hash = sha.finalize().into();
-    let bytes = seq.to_le_bytes().into_iter().chain(*hash).chain(check);
+    let padded = id.bytes().chain(std::iter::repeat(0)).take(ID);
+    let mut bytes: Vec<u8> = seq
+        .to_le_bytes()
+        .into_iter()
+        .chain(*hash)
+        .chain(padded)
+        .collect();
+    let check: Hash = Sha256::digest(&bytes).into();
+    bytes.extend(check);
     let mut slot = [0; SLOT];
     for (to, from) in slot.iter_mut().zip(bytes) {
         *to = from;

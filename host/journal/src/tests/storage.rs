@@ -110,11 +110,12 @@ fn a_read_only_folder_is_named() {
     }
 }
 
-#[test]
-fn the_journal_is_its_owners_alone() {
+#[tokio::test]
+async fn the_journal_is_its_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/journal.db");
-    let _store = Store::open(&path).unwrap();
+    let store = Store::open(&path).unwrap();
+    store.create_run(Journal::new_run()).await.unwrap();
     for suffix in ["", "-wal", "-shm", "-heads"] {
         let name = format!("{}{suffix}", path.display());
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&name).unwrap());

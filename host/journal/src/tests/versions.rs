@@ -131,6 +131,13 @@ async fn this_program_still_writes_format_1() {
     let journal = Journal::new();
     let run = journal.begin().await;
     scenario(journal.store(), &run).await.unwrap();
+    if let Some(to) = std::env::var_os("BLESS") {
+        journal
+            .raw()
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        std::fs::copy(journal.path(), to).unwrap();
+    }
     let shape = |connection: &rusqlite::Connection| {
         let sql = "SELECT name, sql FROM sqlite_schema ORDER BY name";
         let mut statement = connection.prepare(sql).unwrap();
@@ -148,11 +155,4 @@ async fn this_program_still_writes_format_1() {
         shape(&golden),
         "a change needs a new format"
     );
-    if let Some(to) = std::env::var_os("BLESS") {
-        journal
-            .raw()
-            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-            .unwrap();
-        std::fs::copy(journal.path(), to).unwrap();
-    }
 }
