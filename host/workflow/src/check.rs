@@ -25,17 +25,19 @@ use flow::Sink;
 /// using them is no second mistake.
 pub(crate) type Broken = BTreeSet<String>;
 
-/// All errors and warnings about a workflow whose shape is known.
+/// All errors and warnings about a workflow whose shape is known, after those that reading it has
+/// `found`. Nothing is said to be unused while a name may be misspelt.
 pub(crate) fn check(
     workflow: &Workflow,
     plugins: &dyn Plugins,
     broken: &Broken,
+    found: Vec<Diagnostic>,
 ) -> Vec<Diagnostic> {
     let mut checker = Checker {
         workflow,
         plugins,
         broken,
-        found: Vec::new(),
+        found,
     };
     checker.inputs();
     for step in &workflow.steps {
@@ -48,7 +50,16 @@ pub(crate) fn check(
         checker.output(&output.name, &output.value);
     }
     checker.cycles();
-    checker.unused();
+    let misspelt = |found: &Diagnostic| {
+        found.code.starts_with("LK01")
+            || matches!(
+                found.code,
+                "LK0201" | "LK0202" | "LK0203" | "LK0211" | "LK0212"
+            )
+    };
+    if !checker.found.iter().any(misspelt) {
+        checker.unused();
+    }
     checker.found
 }
 
@@ -115,7 +126,9 @@ impl<'a> Checker<'a> {
             Some(signature) => {
                 self.grants(step);
                 let sink = Sink::plugin(step);
-                self.record(&step.with, &signature.inputs, &sink, &view);
+                if !self.broken.contains(&format!("with.{}", step.name.value)) {
+                    self.record(&step.with, &signature.inputs, &sink, &view);
+                }
                 let own = View {
                     own: Some(Ty::Of(Type::Record(signature.outputs.clone()))),
                     ..view

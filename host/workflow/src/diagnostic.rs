@@ -147,7 +147,8 @@ impl Diagnostic {
         self
     }
 
-    /// Adds an edit that would mend it.
+    /// Adds an edit that would mend it. An edit of something inside a string whose escapes hide
+    /// its exact place is dropped: it would replace the whole string.
     #[must_use]
     pub fn suggest(
         mut self,
@@ -155,11 +156,19 @@ impl Diagnostic {
         span: Span,
         replacement: impl Into<String>,
     ) -> Self {
-        self.suggestions.push(Suggestion {
-            message: message.into(),
-            span,
-            replacement: replacement.into(),
-        });
+        let replacement = replacement.into();
+        let quote = self
+            .source
+            .as_ref()
+            .and_then(|source| source.text.get(span.start..)?.chars().next())
+            .filter(|first| matches!(first, '"' | '\''));
+        if quote.is_none_or(|quote| replacement.starts_with(quote)) {
+            self.suggestions.push(Suggestion {
+                message: message.into(),
+                span,
+                replacement,
+            });
+        }
         self
     }
 

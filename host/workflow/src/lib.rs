@@ -9,26 +9,32 @@ mod builtin;
 mod check;
 mod codes;
 mod diagnostic;
+mod docs;
 mod evaluate;
 mod expr;
+mod graph;
 mod literal;
 mod model;
 mod names;
 mod order;
 mod read;
 mod render;
+mod schema;
 mod source;
 mod text;
 
 pub use builtin::{run_fields, target_fields};
 pub use codes::{CODES, explain};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Suggestion};
+pub use docs::docs;
 pub use evaluate::{Decision, Failure, Scope};
 pub use expr::Expr;
+pub use graph::{dot, outline};
 pub use model::{
     Backoff, ErrorClass, Input, Node, OnExists, Output, Piece, Record, Retry, Settle, Step,
     Template, Undo, Workflow,
 };
+pub use schema::schema;
 pub use source::{Source, Span, Spanned};
 
 use std::sync::Arc;
@@ -76,10 +82,11 @@ pub fn parse(source: &Arc<Source>) -> Result<Workflow, Diagnostics> {
 
 /// Reads and checks a workflow file in one go, so that every mistake in it is found at once.
 pub fn load(source: &Arc<Source>, plugins: &dyn Plugins) -> Result<Checked, Diagnostics> {
-    let (workflow, broken, mut found) = read::read(source);
-    if let Some(workflow) = &workflow {
-        found.extend(check::check(workflow, plugins, &broken));
-    }
+    let (workflow, broken, found) = read::read(source);
+    let found = match &workflow {
+        Some(workflow) => check::check(workflow, plugins, &broken, found),
+        None => found,
+    };
     let Diagnostics(found) = Diagnostics::in_file_order(found);
     match workflow {
         Some(mut workflow) if !found.iter().any(Diagnostic::is_error) => {
@@ -100,6 +107,6 @@ pub fn load(source: &Arc<Source>, plugins: &dyn Plugins) -> Result<Checked, Diag
 /// Checks every path, type, guard and secret of a workflow against the plugins; errors and
 /// warnings, in file order.
 pub fn check(workflow: &Workflow, plugins: &dyn Plugins) -> Vec<Diagnostic> {
-    let found = check::check(workflow, plugins, &check::Broken::new());
+    let found = check::check(workflow, plugins, &check::Broken::new(), Vec::new());
     Diagnostics::in_file_order(found).0
 }

@@ -450,9 +450,21 @@ impl<'a> Reader<'a> {
             .item
             .as_integer()
             .and_then(|count| u32::try_from(count).ok());
-        if count.is_none_or(|count| count == 0) {
-            self.wrong_type(&entry, "a whole number from 1");
+        if entry.item.is_integer() && count.is_none_or(|count| count == 0) {
+            let span = self.span(entry.item);
+            self.found.push(
+                Diagnostic::error(
+                    "LK0209",
+                    self.source,
+                    span,
+                    format!("`{key}` cannot be {}", entry.item.to_string().trim()),
+                )
+                .label("a whole number from 1 is expected"),
+            );
             return None;
+        }
+        if count.is_none() {
+            self.wrong_type(&entry, "a whole number");
         }
         count
     }

@@ -118,7 +118,16 @@ impl<'a> Checker<'a> {
         if self.broken.contains(&format!("inputs.{}", name.name)) {
             return Ty::Any;
         }
-        let known = || self.workflow.inputs.iter().map(|input| input.name.as_str());
+        let unreadable = self
+            .broken
+            .iter()
+            .filter_map(|name| name.strip_prefix("inputs."));
+        let known = || {
+            let readable = self.workflow.inputs.iter();
+            readable
+                .map(|input| input.name.as_str())
+                .chain(unreadable.clone())
+        };
         let found = self
             .error(
                 "LK0201",

@@ -6,7 +6,7 @@ use super::{Entry, Reader};
 use crate::diagnostic::Diagnostic;
 use crate::expr::Expr;
 use crate::model::{Backoff, ErrorClass, OnExists, Record, Retry, Settle, Step, Undo};
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 
 const CLASSES: [(&str, ErrorClass); 8] = [
     ("not-found", ErrorClass::NotFound),
@@ -75,7 +75,7 @@ impl Reader<'_> {
                 .label("`plugin` is missing here"),
             );
         }
-        let with = self.with(table, header);
+        let with = self.with(entry, table, header);
         Some(Step {
             title: self.text(table, "title").map(|title| title.value),
             when: self.expression(table, "when"),
@@ -96,7 +96,7 @@ impl Reader<'_> {
         })
     }
 
-    fn with(&mut self, table: &dyn TableLike, header: std::ops::Range<usize>) -> Record {
+    fn with(&mut self, step: &Entry<'_>, table: &dyn TableLike, header: Span) -> Record {
         let absent = Record {
             when: None,
             fields: Vec::new(),
@@ -106,6 +106,7 @@ impl Reader<'_> {
             return absent;
         };
         let Some(with) = self.table(&entry, "`with`") else {
+            self.broken.insert(format!("with.{}", step.key.value));
             return absent;
         };
         self.record(with, absent.span, false)

@@ -1,0 +1,104 @@
+//! Every `golden/x.toml` gives exactly the diagnostics in `golden/x.err`, or none if there is no
+//! such file. `BLESS=1` writes what is found.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lockkeeper_workflow::{CODES, Diagnostic};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn diagnostics(path: &Path) -> Vec<Diagnostic> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match common::load_as(name, &fs::read_to_string(path).unwrap()) {
+        Ok(checked) => checked.warnings,
+        Err(found) => found.0,
+    }
+}
+
+#[test]
+fn files_give_their_diagnostics() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = Vec::new();
+    for path in files() {
+        let rendered: Vec<_> = diagnostics(&path)
+            .iter()
+            .map(|one| one.render(false))
+            .collect();
+        let rendered = match rendered.is_empty() {
+            true => String::new(),
+            false => format!("{}\n", rendered.join("\n\n")),
+        };
+        let golden = path.with_extension("err");
+        if bless {
+            match rendered.is_empty() {
+                true if golden.exists() => fs::remove_file(&golden).unwrap(),
+                true => {}
+                false => fs::write(&golden, &rendered).unwrap(),
+            }
+        } else if fs::read_to_string(&golden).unwrap_or_default() != rendered {
+            wrong.push(format!("{}:\n{rendered}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_file_that_gives_it() {
+    let given: BTreeSet<_> = files()
+        .iter()
+        .flat_map(|path| diagnostics(path))
+        .map(|one| one.code)
+        .collect();
+    let checked: BTreeSet<_> = CODES
+        .iter()
+        .copied()
+        .filter(|code| !code.starts_with("LK9"))
+        .collect();
+    assert_eq!(given, checked);
+}
+
+#[test]
+fn twelve_mistakes_are_found_in_one_go() {
+    let text = fs::read_to_string(folder().join("twelve.toml")).unwrap();
+    let found = common::load(&text).unwrap_err().0;
+    let places: Vec<_> = found
+        .iter()
+        .map(|one| (one.code, &text[one.span.clone()]))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            ("LK0102", "ownerz"),
+            ("LK0103", "\"strng\""),
+            ("LK0209", "\"statging\""),
+            ("LK0107", "test-run"),
+            ("LK0201", "app_nam"),
+            ("LK0202", "regster"),
+            ("LK0203", "appid"),
+            ("LK0204", "steps.register.object_id"),
+            ("LK0206", "inputs.storage"),
+            ("LK0301", "steps.register.client_secret"),
+            ("LK0108", "="),
+            ("LK0211", "\"tset-run\""),
+        ]
+    );
+}
