@@ -21,3 +21,48 @@ pages![
     "LK0202", "LK0203", "LK0204", "LK0205", "LK0206", "LK0207", "LK0208", "LK0209", "LK0211",
     "LK0212", "LK0301", "LK0302", "LK0401", "LK9001", "LK9002",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_says_cause_example_and_fix() {
+        for code in CODES {
+            let page = explain(code).unwrap();
+            assert!(page.starts_with(&format!("# {code}: ")), "{code}");
+            assert!(page.contains("\n## Example\n"), "{code}");
+            assert!(page.contains("\n## Fix\n"), "{code}");
+        }
+        assert_eq!(explain("lk0203"), explain("LK0203"));
+        assert_eq!(explain("LK0000"), None);
+    }
+
+    /// The codes that this crate's sources can give are those of the table.
+    #[test]
+    fn every_code_in_the_sources_has_its_page() {
+        let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut given = std::collections::BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs")
+                    && !path.ends_with("codes.rs")
+                {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    for quoted in text.split("\"LK").skip(1) {
+                        let digits: String =
+                            quoted.chars().take_while(char::is_ascii_digit).collect();
+                        if digits.len() == 4 {
+                            given.insert(format!("LK{digits}"));
+                        }
+                    }
+                }
+            }
+        }
+        let table: Vec<_> = CODES.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(given.into_iter().collect::<Vec<_>>(), table);
+    }
+}

@@ -352,6 +352,9 @@ fn reason(condition: &Ast, values: &Values<'_>) -> Option<String> {
                 _ => return None,
             };
             let found = values.find(path)?;
+            if unknown::source_in(found).is_some() {
+                return None;
+            }
             (found.as_str() != Some(wanted)).then(|| {
                 let found = found
                     .as_str()
