@@ -45,9 +45,8 @@ impl Docs {
                 Ok(Payload::Version { .. }) => depth += 1,
                 Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
                 Ok(Payload::CustomSection(section)) if depth == 1 && section.name() == SECTION => {
-                    let json = match section.data().split_first() {
-                        Some((0 | 1, json)) => json,
-                        _ => return Self::default(),
+                    let Some((0 | 1, json)) = section.data().split_first() else {
+                        return Self::default();
                     };
                     return serde_json::from_slice(json).unwrap_or_default();
                 }

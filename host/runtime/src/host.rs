@@ -13,7 +13,7 @@ pub trait Host: Send + 'static {
     type Halt: std::error::Error + Send + Sync + 'static;
 
     /// Performs `operation` (`entra/applications.find`), with the arguments as an object by
-    /// parameter name in snake_case.
+    /// parameter name in `snake_case`.
     ///
     /// `Ok(Ok(value))` is the operation's `ok`, `Ok(Err(error))` its `err` in the JSON shape of
     /// `lockkeeper:step/types.error`: `{"not-found": {"service": …, "request_id": …}}`.

@@ -85,7 +85,7 @@ fn interface_functions(
     let mut functions = Vec::new();
     let mut link = linker.instance(name).map_err(|error| invalid(&error))?;
     for (export, item) in instance.exports(engine) {
-        let linked = match item.ty {
+        let outcome = match item.ty {
             ComponentItem::Type(_) => Ok(()),
             ComponentItem::Resource(_) if export == "secret" => {
                 link.resource(export, ResourceType::host::<Secret>(), drop_secret)
@@ -111,7 +111,7 @@ fn interface_functions(
                 ));
             }
         };
-        linked.map_err(|error| invalid(&error))?;
+        outcome.map_err(|error| invalid(&error))?;
     }
     Ok(functions)
 }

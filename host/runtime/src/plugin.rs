@@ -63,6 +63,11 @@ impl Plugin {
     /// then the host is dropped too.
     ///
     /// `inputs` is an object by [`Signature::inputs`]; null is an empty one.
+    #[allow(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "the host that comes back is of the very type that went in"
+    )]
     pub async fn run<H: Host>(
         &self,
         host: H,
@@ -81,10 +86,6 @@ impl Plugin {
             host_calls: store.data().host_calls,
         };
         let held: Box<dyn Any> = store.into_data().host;
-        #[allow(
-            clippy::expect_used,
-            reason = "the store was made with a host of this very type above"
-        )]
         let Held { host, halt } = *held.downcast::<Held<H>>().expect("the host of this run");
         let ended = match (halt, returned) {
             // Whatever the plugin made of it: the host's word ends the run.

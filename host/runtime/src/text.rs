@@ -31,7 +31,7 @@ fn reorders(c: char) -> bool {
     )
 }
 
-/// WIT's kebab-case in the snake_case of values.
+/// WIT's kebab-case in the `snake_case` of values.
 pub(crate) fn snake(kebab: &str) -> String {
     kebab.replace('-', "_")
 }

@@ -2,7 +2,7 @@
 //!
 //! A value is a [`serde_json::Value`] with two conventions on top of JSON: a secret is only ever a
 //! [handle](secret), and a value that a plan cannot know yet is a [placeholder](unknown).
-//! Names are snake_case on this side; WIT's kebab-case is mapped at the component boundary.
+//! Names are `snake_case` on this side; WIT's kebab-case is mapped at the component boundary.
 
 mod signature;
 pub mod unknown;
@@ -66,7 +66,7 @@ pub enum Type {
 /// A named member of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
-    /// The name, in snake_case.
+    /// The name, in `snake_case`.
     pub name: String,
     /// What it holds.
     #[serde(rename = "type")]

@@ -131,7 +131,7 @@ mod tests {
             Duration::from_secs(1_000) + STEP
         );
         assert_eq!(HostMonotonicClock::now(&clock), 2_000);
-        clock.advance(Duration::from_secs(3_600));
+        clock.advance(Duration::from_hours(1));
         assert_eq!(
             HostWallClock::now(&clock),
             Duration::from_secs(4_600) + STEP * 3

@@ -132,6 +132,6 @@ mod tests {
         output.add(b"\n\x1b[31mthree");
         let log = output.log();
         assert_eq!(log.lines, ["one", "two", "\\u{1b}["]);
-        assert_eq!(log.dropped, 7);
+        assert_eq!(log.dropped, 8);
     }
 }

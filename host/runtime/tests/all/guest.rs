@@ -6,7 +6,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageMetadata, Resolve};
 
 /// What the test plugins import beside `lockkeeper:step`.
-const PROBE: &str = r#"
+const PROBE: &str = "
 package lockkeeper:test@0.1.0;
 interface probe {
   use lockkeeper:step/types@0.1.0.{secret, error, step-error, application-id, duration, timestamp};
@@ -34,7 +34,7 @@ interface probe {
   take: func(value: borrow<secret>);
   give: func(value: secret);
 }
-"#;
+";
 
 /// The subset of WASI that the test plugins import.
 const WASI: [&str; 6] = [
@@ -58,7 +58,7 @@ const WASI: [&str; 6] = [
 ];
 
 /// A memory at 0 (zeros up to 1024, data up to 4096) and an allocator that only goes up.
-pub const MEMORY: &str = r#"
+pub(crate) const MEMORY: &str = r#"
 (memory (export "memory") 1)
 (global $top (mut i32) (i32.const 4096))
 (func $alloc (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
@@ -76,7 +76,7 @@ pub const MEMORY: &str = r#"
 
 /// A component of a world in package `acme:guest`, whose items are `world` and whose core module
 /// is `core`; with its doc comments.
-pub fn component(world: &str, core: &str) -> Vec<u8> {
+pub(crate) fn component(world: &str, core: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let step = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/step/step.wit");
     resolve.push_path(step).unwrap();
@@ -108,7 +108,7 @@ pub fn component(world: &str, core: &str) -> Vec<u8> {
 
 /// A component whose `run` takes and gives nothing, with `imports` and the core function's
 /// `body`, which leaves the address of the result: 0 for success.
-pub fn plain(world: &str, imports: &str, body: &str) -> Vec<u8> {
+pub(crate) fn plain(world: &str, imports: &str, body: &str) -> Vec<u8> {
     component(
         &format!(
             "use lockkeeper:step/types@0.1.0.{{step-error}};
@@ -120,7 +120,7 @@ pub fn plain(world: &str, imports: &str, body: &str) -> Vec<u8> {
 }
 
 /// Appends a custom section to a component.
-pub fn append_section(bytes: &mut Vec<u8>, name: &str, data: &[u8]) {
+pub(crate) fn append_section(bytes: &mut Vec<u8>, name: &str, data: &[u8]) {
     let mut section = Vec::new();
     leb(&mut section, name.len());
     section.extend_from_slice(name.as_bytes());

@@ -10,7 +10,7 @@ use serde_json::Map;
 
 /// Why the test host ends a run.
 #[derive(Debug, PartialEq)]
-pub struct Halt(pub &'static str);
+pub(crate) struct Halt(pub(crate) &'static str);
 
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,15 +21,16 @@ impl fmt::Display for Halt {
 impl std::error::Error for Halt {}
 
 type Answer = Result<Result<Value, Value>, Halt>;
+type Answerer = dyn FnMut(&str, &Value) -> Answer + Send;
 
 /// Records calls and answers them by a function.
-pub struct Recorder {
-    pub calls: Vec<(String, Value)>,
-    answer: Box<dyn FnMut(&str, &Value) -> Answer + Send>,
+pub(crate) struct Recorder {
+    pub(crate) calls: Vec<(String, Value)>,
+    answer: Box<Answerer>,
 }
 
 impl Recorder {
-    pub fn answering(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
+    pub(crate) fn answering(answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Self {
         Self {
             calls: Vec::new(),
             answer: Box::new(answer),
@@ -37,7 +38,7 @@ impl Recorder {
     }
 
     /// Answers everything with nothing.
-    pub fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self::answering(|_, _| Ok(Ok(Value::Null)))
     }
 }
@@ -65,24 +66,24 @@ impl Host for Recorder {
     }
 }
 
-pub fn seed(byte: u8) -> Seed {
+pub(crate) fn seed(byte: u8) -> Seed {
     Seed {
         bytes: [byte; 32],
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
     }
 }
 
-pub fn load(bytes: &[u8]) -> Plugin {
+pub(crate) fn load(bytes: &[u8]) -> Plugin {
     let runtime = Runtime::new(RuntimeOptions::default()).unwrap();
     runtime.load("guest", bytes).unwrap()
 }
 
 /// Loads and runs a plugin without inputs.
-pub async fn run(bytes: &[u8], budget: &Budget) -> Ran<Recorder> {
+pub(crate) async fn run(bytes: &[u8], budget: &Budget) -> Ran<Recorder> {
     run_with(bytes, Recorder::silent(), Value::Object(Map::new()), budget).await
 }
 
-pub async fn run_with(
+pub(crate) async fn run_with(
     bytes: &[u8],
     host: Recorder,
     inputs: Value,

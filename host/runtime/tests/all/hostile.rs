@@ -178,6 +178,7 @@ fn returning(length: u32) -> Vec<u8> {
             r#"{MEMORY}
                (func (export "run") (result i32)
                  (drop (memory.grow (i32.const 900)))
+                 (i32.store (i32.const 516) (i32.const 65536))
                  (i32.store (i32.const 520) (i32.const {length}))
                  (i32.const 512))"#
         ),

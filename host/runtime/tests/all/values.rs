@@ -67,6 +67,34 @@ async fn every_type_goes_there_and_back() {
     assert!(ran.used.memory_peak >= 65_536);
 }
 
+/// Field, value, and where in it and how it does not fit.
+const MISFITS: &str = r#"
+e       | null                           | e`: expected u32, got nothing
+a       | 256                            | a`: expected u8, got the number 256
+b       | -129                           | b`: expected s8, got the number -129
+e       | 1.5                            | e`: expected u32, got the number 1.5
+h       | 18446744073709551615           | h`: expected s64, got the number 18446744073709551615
+single  | 1e300                          | single`: expected f64, got the number 1e+300
+letter  | "ab"                           | letter`: expected one character, got text of another length
+text    | 5                              | text`: expected string, got the number 5
+text    | {"$secret": "step/1"}          | text`: expected string, got a secret
+texts   | ["a", 1]                       | texts[1]`: expected string, got the number 1
+inner   | {"size": 1}                    | inner.long_name`: expected string, got nothing
+inner   | {"long_name": "", "longer": 1} | inner`: expected only long_name, size, got a field `longer` too
+pairs   | [["a", "b"], ["a"]]            | pairs[1]`: expected tuple<string, string>, got a list of 1
+colour  | "dark_blue"                    | colour`: expected enum { red, dark-blue }, got another name
+mode    | ["can-fly"]                    | mode`: expected flags { can-read, can-write, can-run }, got another name
+shapes  | [{"circle": "x"}]              | shapes[0].circle`: expected u32, got text
+shapes  | [{"point": 1}]                 | shapes[0].point`: expected nothing, got the number 1
+shapes  | ["circle"]                     | shapes[0].circle`: expected u32, got nothing
+shapes  | ["square"]                     | shapes[0]`: expected variant { point, circle, named-box }, got another case
+good    | {"maybe": 1}                   | good`: expected `ok` or `err`, got another case
+secret  | "sesame"                       | secret`: expected secret, got text
+secrets | [{"$secret": "a", "b": 1}]     | secrets[0]`: expected secret, got a record
+id      | {"application_id": "x"}        | id`: expected application-id, got a record
+wait    | "90d"                          | wait`: expected duration, got text
+"#;
+
 #[tokio::test]
 async fn optional_fields_may_be_left_out_and_no_others() {
     let plugin = load(&mirror());
@@ -77,126 +105,19 @@ async fn optional_fields_may_be_left_out_and_no_others() {
         .await;
     assert!(matches!(ran.ended, Ended::Outputs(outputs) if outputs == all()));
 
-    let wrong = [
-        (
-            "e",
-            json!(null),
-            "inputs, at `e`: expected u32, got nothing",
-        ),
-        (
-            "a",
-            json!(256),
-            "inputs, at `a`: expected u8, got the number 256",
-        ),
-        (
-            "b",
-            json!(-129),
-            "inputs, at `b`: expected s8, got the number -129",
-        ),
-        (
-            "e",
-            json!(1.5),
-            "inputs, at `e`: expected u32, got the number 1.5",
-        ),
-        (
-            "h",
-            json!(u64::MAX),
-            "inputs, at `h`: expected s64, got the number 18446744073709551615",
-        ),
-        (
-            "single",
-            json!(1e300),
-            "inputs, at `single`: expected f64, got the number 1e300",
-        ),
-        (
-            "letter",
-            json!("ab"),
-            "inputs, at `letter`: expected one character, got text of another length",
-        ),
-        (
-            "text",
-            json!(5),
-            "inputs, at `text`: expected string, got the number 5",
-        ),
-        (
-            "texts",
-            json!(["a", 1]),
-            "inputs, at `texts[1]`: expected string, got the number 1",
-        ),
-        (
-            "inner",
-            json!({ "size": 1 }),
-            "inputs, at `inner.long_name`: expected string, got nothing",
-        ),
-        (
-            "inner",
-            json!({ "long_name": "", "longer": 1 }),
-            "inputs, at `inner`: expected only long_name, size, got a field `longer` too",
-        ),
-        (
-            "pairs",
-            json!([["a", "b"], ["a"]]),
-            "inputs, at `pairs[1]`: expected tuple<string, string>, got a list of 1",
-        ),
-        (
-            "colour",
-            json!("dark_blue"),
-            "inputs, at `colour`: expected enum { red, dark-blue }, got another name",
-        ),
-        (
-            "mode",
-            json!(["can-fly"]),
-            "inputs, at `mode`: expected flags { can-read, can-write, can-run }, got another name",
-        ),
-        (
-            "shapes",
-            json!([{ "circle": "x" }]),
-            "inputs, at `shapes[0].circle`: expected u32, got text",
-        ),
-        (
-            "shapes",
-            json!([{ "point": 1 }]),
-            "inputs, at `shapes[0].point`: expected nothing, got the number 1",
-        ),
-        (
-            "shapes",
-            json!(["circle"]),
-            "inputs, at `shapes[0].circle`: expected u32, got nothing",
-        ),
-        (
-            "good",
-            json!({ "maybe": 1 }),
-            "inputs, at `good`: expected `ok` or `err`, got another case",
-        ),
-        (
-            "secret",
-            json!("sesame"),
-            "inputs, at `secret`: expected secret, got text",
-        ),
-        (
-            "text",
-            secret("step/1"),
-            "inputs, at `text`: expected string, got a secret",
-        ),
-        (
-            "id",
-            json!({ "application_id": "x" }),
-            "inputs, at `id`: expected application-id, got a record",
-        ),
-        (
-            "wait",
-            json!("90d"),
-            "inputs, at `wait`: expected duration, got text",
-        ),
-    ];
-    for (field, value, message) in wrong {
+    for misfit in MISFITS.trim().lines() {
+        let [field, value, message] = misfit.split(" | ").collect::<Vec<_>>()[..] else {
+            panic!("{misfit}")
+        };
         let mut inputs = all();
-        inputs[field] = value;
+        inputs[field.trim()] = serde_json::from_str(value).unwrap();
         let ran = plugin
             .run(echo(), inputs, &Budget::default(), seed(1))
             .await;
         match ran.ended {
-            Ended::Interface(mismatch) => assert_eq!(mismatch.to_string(), message),
+            Ended::Interface(mismatch) => {
+                assert_eq!(mismatch.to_string(), format!("inputs, at `{message}"));
+            }
             other => panic!("{field}: {other:?}"),
         }
         assert!(ran.host.calls.is_empty());
