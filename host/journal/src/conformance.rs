@@ -43,6 +43,21 @@ pub async fn all(subject: &dyn Subject) {
     a_sleep_ends_when_it_was_to_end(subject).await;
     steps_end_in_the_recorded_order(subject).await;
     runs_and_steps_are_apart(subject).await;
+    a_rewound_invocation_answers_from_its_record(subject).await;
+}
+
+/// Going back to the first position does nothing again.
+pub async fn a_rewound_invocation_answers_from_its_record(subject: &dyn Subject) {
+    let log = Mutex::new(Vec::new());
+    let run = subject.begin().await;
+    let mut invocation = subject.enter(&run).await;
+    for round in 0..3 {
+        let first = logged(&mut *invocation, &log, "first").await.unwrap();
+        assert_eq!(first.replayed, round > 0);
+        logged(&mut *invocation, &log, "second").await.unwrap();
+        invocation.rewind();
+    }
+    assert_eq!(log.lock().unwrap().len(), 2, "each happens once");
 }
 
 fn entry(fingerprint: &str) -> Entry<'_> {
@@ -302,7 +317,7 @@ pub async fn a_value_is_the_same_live_and_replayed(subject: &dyn Subject) {
 /// The end of a wait is recorded once.
 pub async fn a_sleep_ends_when_it_was_to_end(subject: &dyn Subject) {
     let run = subject.begin().await;
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let before = OffsetDateTime::now_utc();
     let mut invocation = subject.enter(&run).await;
     let first = invocation.sleep(hour).await.unwrap();

@@ -35,6 +35,10 @@ pub trait Durable: Send {
     /// Which step and attempt this is, such as `register#1`; empty for the run itself.
     fn address(&self) -> &str;
 
+    /// Goes back to the first position, as after a restart: what is recorded is answered from the
+    /// record again. A caller that unloads its code while it waits does this before it runs it anew.
+    fn rewind(&mut self);
+
     /// Answers from the record if this position is recorded; else awaits `effect`, records its
     /// value and returns it. A recorded `effect` is dropped without being polled.
     ///

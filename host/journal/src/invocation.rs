@@ -137,6 +137,10 @@ impl Durable for Invocation {
         &self.address
     }
 
+    fn rewind(&mut self) {
+        self.done = 0;
+    }
+
     async fn effect<'a>(
         &mut self,
         entry: Entry<'a>,

@@ -240,7 +240,7 @@ impl Lease {
 
     /// Records durably how the run ended, and gives it up. Tasks that still hold an invocation of
     /// it find themselves fenced.
-    pub async fn finish(self, ending: Ending, outcome: Value) -> Result<(), Fault> {
+    pub async fn finish(&self, ending: Ending, outcome: Value) -> Result<(), Fault> {
         let number = self.shared.number;
         self.shared
             .write(

@@ -12,8 +12,7 @@ mod id;
 mod invocation;
 mod lease;
 mod lookup;
-#[cfg(any(test, feature = "test-support"))]
-pub mod memory;
+mod memory;
 mod model;
 mod rows;
 mod schema;
@@ -32,6 +31,7 @@ pub use error::{
 };
 pub use holder::{HEARTBEAT, LEASE_TIMEOUT};
 pub use lease::Lease;
+pub use memory::Memory;
 pub use model::{
     Ending, History, Holder, JournalEntry, Mode, NewRun, Run, RunFilter, RunList, RunSummary,
     Status,

@@ -1,4 +1,4 @@
-//! [`Durable`] in memory, to test callers with: it forgets when it is dropped.
+//! [`Durable`] in memory, for plans and tests: it forgets when it is dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,6 +101,10 @@ impl Durable for Invocation {
 
     fn address(&self) -> &str {
         &self.address
+    }
+
+    fn rewind(&mut self) {
+        self.done = 0;
     }
 
     async fn effect<'a>(

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::testing::{Journal, put};
-use crate::{Durable, Edge, Ending, OpenError, Slept, Started, Status, StepEnd, Store};
+use crate::{Durable, Edge, Ending, Holder, OpenError, Slept, Started, Status, StepEnd, Store};
 
 fn file(folder: &Path, sql: &str) -> std::path::PathBuf {
     let path = folder.join("journal.db");
@@ -62,7 +62,13 @@ fn another_programs_file_is_left_alone() {
 
 /// The journal of format 1 that `golden/v1.sql` was dumped from; a replay asks the same.
 async fn scenario(store: &Store, run: &str) -> Result<(), crate::Fault> {
-    let lease = store.acquire(run, Journal::holder()).await.unwrap();
+    let holder = Holder {
+        pid: 4242,
+        host: "laptop".into(),
+        machine: "an earlier boot".into(),
+        actor: "ana@contoso.com".into(),
+    };
+    let lease = store.acquire(run, holder).await.unwrap();
     let mut invocation = lease.invocation("");
     let recorded = put(
         &mut invocation,

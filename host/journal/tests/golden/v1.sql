@@ -16,7 +16,7 @@ CREATE TABLE runs (
         holder    TEXT,                 -- JSON
         heartbeat INTEGER               -- milliseconds since 1970
     ) STRICT;
-INSERT INTO runs VALUES(1,'N6NB',NULL,9,X'77582ddaababe58d5b2bbac2e89fe1c77a2effc31eeb27d8822976d2f6e51d25',NULL,1,'{"pid":14148,"host":"vm","machine":"937dc8da-ef0c-4e93-91e2-718d7626e82e pid:[4026531836]","actor":"ana@contoso.com"}',1795257668759);
+INSERT INTO runs VALUES(1,'M0RG',NULL,9,X'c704f26c2fe6b3dcd53f873875a57e8598beac9bb1d3b8bb4aa5e5ab4e4a2456',NULL,1,'{"pid":4242,"host":"laptop","machine":"an earlier boot","actor":"ana@contoso.com"}',1795257966516);
 CREATE TABLE entries (
         key         INTEGER PRIMARY KEY, -- run number * 2^32 + seq
         address     TEXT    NOT NULL,
@@ -28,15 +28,15 @@ CREATE TABLE entries (
         time        TEXT    NOT NULL,    -- RFC 3339
         hash        BLOB    NOT NULL
     ) STRICT;
-INSERT INTO entries VALUES(4294967297,'',NULL,'run.created','','{"actor":"ana@contoso.com","inputs":{"app_name":"etl"},"mode":"run","parent":null,"plugin_digests":{"register":"abababababababababababababababababababababababababababababababab"},"seed":"0707070707070707070707070707070707070707070707070707070707070707","started_at":"1970-01-01T00:00:00Z","target":"dev","title":"Onboard an application","workflow":"onboard","workflow_digest":"f8090692cd4271b720b788a9f353b4b39df423c4ec9bb3943812b415b49f73e4"}','null','2026-11-21T10:41:08.757Z',X'526003629677f0e1e8c109f64a276b58e0bd41a749b43b044979232d2b17d8f4');
-INSERT INTO entries VALUES(4294967298,'',NULL,'run.acquired','','{"fence":1,"holder":{"actor":"ana@contoso.com","host":"vm","machine":"937dc8da-ef0c-4e93-91e2-718d7626e82e pid:[4026531836]","pid":14148}}','null','2026-11-21T10:41:08.759Z',X'0d0b639c2092ea6a0292696e4c55fe9b15e28b1c9300f4ae5300026b7dcb4091');
-INSERT INTO entries VALUES(4294967299,'',1,'outcome','clock','{"class":"read"}','{"a":[],"b":1.5}','2026-11-21T10:41:08.762Z',X'85f12f1a2bb16b70fa3cc62bf5dca128286e1a680daf56a08a9134b278ad0b6b');
-INSERT INTO entries VALUES(4294967300,'',2,'step.started','register#1','null','null','2026-11-21T10:41:08.762Z',X'c24b333397c29a0be68b5f20cb0d7596cf52cf023bcdb7d82494c930df35881d');
-INSERT INTO entries VALUES(4294967301,'register#1',1,'outcome','entra/applications.create etl','{"class":"read"}','"id-1"','2026-11-21T10:41:08.762Z',X'e754814b77a8a7e9f3b456ec423f38b15fa31265bcf85e05ff34504f89642a7e');
-INSERT INTO entries VALUES(4294967302,'',3,'step.ended','next','null','{"address":"register#1","outcome":{"application_id":"id-1"}}','2026-11-21T10:41:08.762Z',X'90fd1998bd66fec29b7820a5f3e319cf672a3e91ad19229a5399fc962cfce2ba');
-INSERT INTO entries VALUES(4294967303,'',4,'sleep','0 ms','null','"2026-11-21T10:41:08.763116341Z"','2026-11-21T10:41:08.763Z',X'44da16baf4574d5ecc3f6f48dd287d517614707dd39fed0db3d2a727ae828db4');
-INSERT INTO entries VALUES(4294967304,'',5,'step.started','job#1','null','null','2026-11-21T10:41:08.763Z',X'048c7f1871aeeb8592c370daa05db5447c444424ad25cd5492684849799d0e88');
-INSERT INTO entries VALUES(4294967305,'job#1',1,'outcome','databricks/jobs.create etl-smoke','{"class":"read"}','991','2026-11-21T10:41:08.763Z',X'77582ddaababe58d5b2bbac2e89fe1c77a2effc31eeb27d8822976d2f6e51d25');
+INSERT INTO entries VALUES(4294967297,'',NULL,'run.created','','{"actor":"ana@contoso.com","inputs":{"app_name":"etl"},"mode":"run","parent":null,"plugin_digests":{"register":"abababababababababababababababababababababababababababababababab"},"seed":"0707070707070707070707070707070707070707070707070707070707070707","started_at":"1970-01-01T00:00:00Z","target":"dev","title":"Onboard an application","workflow":"onboard","workflow_digest":"f8090692cd4271b720b788a9f353b4b39df423c4ec9bb3943812b415b49f73e4"}','null','2026-11-21T10:46:06.513Z',X'7775640952b45af0352fd9442db39669602832d9e7d516ed3c8648fdbeab6979');
+INSERT INTO entries VALUES(4294967298,'',NULL,'run.acquired','','{"fence":1,"holder":{"actor":"ana@contoso.com","host":"laptop","machine":"an earlier boot","pid":4242}}','null','2026-11-21T10:46:06.516Z',X'953c7cb47f4e93a5ed4437c941c0a473d9200dca101ce59be75cfddb1fc2cb58');
+INSERT INTO entries VALUES(4294967299,'',1,'outcome','clock','{"class":"read"}','{"a":[],"b":1.5}','2026-11-21T10:46:06.528Z',X'20cbb934cd4c579d86ebd19b5164cff225d0152c73d69447689a2390eb87866f');
+INSERT INTO entries VALUES(4294967300,'',2,'step.started','register#1','null','null','2026-11-21T10:46:06.528Z',X'b6361e94ca67a5881b139ce2b6e8095dedaf7fa4484fbd59ed833f9ca44c8bc8');
+INSERT INTO entries VALUES(4294967301,'register#1',1,'outcome','entra/applications.create etl','{"class":"read"}','"id-1"','2026-11-21T10:46:06.529Z',X'30706b6c6a6636ccfcc95dec70861a33cf72edc346c1d18db4d6554195a96a0e');
+INSERT INTO entries VALUES(4294967302,'',3,'step.ended','next','null','{"address":"register#1","outcome":{"application_id":"id-1"}}','2026-11-21T10:46:06.53Z',X'5ed1c4d7005cdd8a2ceb26e90c4f64e8fe4e816d26f5d6e35be0dce522e51572');
+INSERT INTO entries VALUES(4294967303,'',4,'sleep','0 ms','null','"2026-11-21T10:46:06.530255806Z"','2026-11-21T10:46:06.53Z',X'abad0bc0a4b5d74f86a5f8625ff5c09ac63d263fcf5a14f90c19a39c4f5d1800');
+INSERT INTO entries VALUES(4294967304,'',5,'step.started','job#1','null','null','2026-11-21T10:46:06.53Z',X'1c4c78ccc04a98cda80f60996c5b10f5c048c292b1b86d00ddd57d8f7a8e3c6a');
+INSERT INTO entries VALUES(4294967305,'job#1',1,'outcome','databricks/jobs.create etl-smoke','{"class":"read"}','991','2026-11-21T10:46:06.531Z',X'c704f26c2fe6b3dcd53f873875a57e8598beac9bb1d3b8bb4aa5e5ab4e4a2456');
 CREATE TABLE sources (
         digest TEXT PRIMARY KEY,         -- SHA-256 of the text
         text   TEXT NOT NULL
