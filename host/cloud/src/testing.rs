@@ -1,4 +1,4 @@
-//! A loopback HTTP server for this crate's tests, plain or with TLS for every host name the services have.
+//! A loopback HTTP server for this crate's tests, plain or with TLS for every host name the services have, and clients of it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::target::Endpoints;
+use crate::cloud::Cloud;
+use crate::path::Path;
+use crate::request::{Method, Request, Service};
+use crate::secret::SecretString;
+use crate::target::{Credentials, Endpoints, Environment, SecretSource, Target};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -252,4 +256,66 @@ fn certificates() -> (TlsAcceptor, String) {
         .with_single_cert(vec![leaf.der().clone()], key)
         .unwrap();
     (TlsAcceptor::from(Arc::new(config)), ca_pem)
+}
+
+pub(crate) const PAT: &str = "not-a-real-token-1";
+pub(crate) const SECRET: &str = "not-a-real-secret-1";
+pub(crate) const APP: &str = "11111111-2222-3333-4444-555555555555";
+
+/// A client of a plain server that plays a Databricks workspace.
+pub(crate) fn databricks(server: &Server) -> Cloud {
+    connect(Target {
+        workspace: Some(format!("http://{}", server.address)),
+        credentials: Credentials::DatabricksPat {
+            token: Some(SecretSource::Value(SecretString::new(PAT.to_owned()))),
+        },
+        endpoints: Some(server.endpoints()),
+        ..Target::default()
+    })
+}
+
+/// A client whose every host is this server.
+pub(crate) fn azure(server: &Server, more: impl FnOnce(&mut Target)) -> Cloud {
+    let mut target = Target {
+        tenant_id: Some("tenant-1".to_owned()),
+        workspace: Some("https://adb-1.2.azuredatabricks.net".to_owned()),
+        credentials: Credentials::ClientSecret {
+            client_id: Some(APP.to_owned()),
+            secret: Some(SecretSource::Value(SecretString::new(SECRET.to_owned()))),
+        },
+        endpoints: Some(server.endpoints()),
+        ..Target::default()
+    };
+    more(&mut target);
+    connect(target)
+}
+
+pub(crate) fn connect(target: Target) -> Cloud {
+    Cloud::new(target, &Environment::default()).unwrap()
+}
+
+pub(crate) fn get() -> Request {
+    Request::new(
+        Service::Databricks,
+        "jobs.list",
+        Method::Get,
+        Path::fixed("/api/2.2/jobs/list"),
+    )
+}
+
+pub(crate) fn post() -> Request {
+    Request::new(
+        Service::Databricks,
+        "jobs.create",
+        Method::Post,
+        Path::fixed("/api/2.2/jobs/create"),
+    )
+    .json(json!({"name": "x"}))
+}
+
+pub(crate) fn token(seen: &Seen) -> Option<Fate> {
+    let reply = json!({"token_type": "Bearer", "expires_in": 3599, "access_token": format!("not-a-real-token-for{}", seen.target)});
+    seen.target
+        .ends_with("/oauth2/v2.0/token")
+        .then(|| Fate::json(200, &reply))
 }

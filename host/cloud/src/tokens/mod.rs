@@ -230,3 +230,6 @@ fn token_request(audience: Audience) -> Request {
     let path = Path::fixed("/{tenant}/oauth2/v2.0/token");
     Request::new(Service::Entra, audience.operation(), Method::Post, path).idempotent(true)
 }
+
+#[cfg(test)]
+mod tests;
