@@ -195,9 +195,10 @@ fn docs(root: &Path, name: &str) -> Result<Vec<u8>, String> {
         .push_dir(&folder)
         .map_err(|error| format!("{error:#}"))?;
     // In a component every world is called `root`, and tools expect that name here.
-    let worlds = &mut resolve.packages[package].worlds;
-    if let Some(world) = worlds.shift_remove(name) {
-        worlds.insert("root".to_owned(), world);
+    if let Some(package) = resolve.packages.get_mut(package)
+        && let Some(world) = package.worlds.shift_remove(name)
+    {
+        package.worlds.insert("root".to_owned(), world);
     }
     let docs = PackageMetadata::extract(&resolve, package);
     docs.encode().map_err(|error| format!("{error:#}"))
@@ -217,7 +218,7 @@ fn append_section(component: &mut Vec<u8>, name: &str, data: &[u8]) {
 fn leb128(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        let low = (number & 0x7f) as u8;
+        let [low, ..] = (number & 0x7f).to_le_bytes();
         number >>= 7;
         if number == 0 {
             bytes.push(low);

@@ -1,5 +1,10 @@
 //! Gives a service principal entitlements, and gives others roles on it.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "the error is the contract's own, and half as large on wasm32"
+)]
+
 mod bindings;
 mod principal;
 
@@ -52,8 +57,7 @@ fn entitle(
         };
         let message = format!("the workspace accepted {lacking} and does not show it");
         let operation = "databricks/entitlements.get";
-        let error = Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message);
-        Ok(Attempt::Again(error))
+        Ok(Attempt::not_visible(operation, message))
     })?;
     Ok((has, count(&missing)))
 }
@@ -99,12 +103,7 @@ fn give_roles(id: &ApplicationId, wanted: &[roles::RoleGrant]) -> Result<u32, St
             Some(grant) => {
                 let message = format!("{} does not hold {} yet", grant.principal, grant.role);
                 let operation = "databricks/roles.list";
-                Attempt::Again(Error::of(
-                    Error::NotYetVisible,
-                    operation,
-                    "NOT_VISIBLE",
-                    message,
-                ))
+                Attempt::not_visible(operation, message)
             }
         })
     })?;

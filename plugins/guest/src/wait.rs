@@ -16,6 +16,14 @@ pub enum Attempt<T> {
     Again(Error),
 }
 
+impl<T> Attempt<T> {
+    /// The read `operation` does not show yet what it should; `message` says so.
+    pub fn not_visible(operation: &str, message: String) -> Self {
+        let class = Error::NotYetVisible;
+        Self::Again(Error::of(class, operation, "NOT_VISIBLE", message))
+    }
+}
+
 /// Pauses of 1, 2, 4, 8, 16, 30, 30, … seconds that end before their sum exceeds a limit.
 pub struct Backoff {
     next: u64,
@@ -86,16 +94,15 @@ pub fn until_settled(
 ) -> Result<(), StepError> {
     until(what, LONG, || {
         for _ in 0..3 {
-            let missing = match seen() {
-                Ok(true) => continue,
+            match seen() {
+                Ok(true) => {}
                 Ok(false) => {
                     let message = "a replica does not have it yet".to_owned();
-                    Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message)
+                    return Ok(Attempt::not_visible(operation, message));
                 }
-                Err(error) if error.is_missing() => error,
+                Err(error) if error.is_missing() => return Ok(Attempt::Again(error)),
                 Err(error) => return Err(error.into()),
-            };
-            return Ok(Attempt::Again(missing));
+            }
         }
         Ok(Attempt::Done(()))
     })

@@ -1,5 +1,10 @@
 //! Keeps a notebook and a job that runs it as a service principal.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "the error is the contract's own, and half as large on wasm32"
+)]
+
 mod bindings;
 mod notebook;
 mod settings;
@@ -97,8 +102,7 @@ fn read_back(settings: &jobs::JobSettings) -> Result<jobs::Job, StepError> {
     let read = until("the workspace shows the job", LONG, || {
         let Some(job) = jobs::find(&settings.name, (TAG, &settings.name))? else {
             let message = format!("the workspace does not show job {}", settings.name);
-            let error = Error::of(Error::NotYetVisible, OPERATION, "NOT_VISIBLE", message);
-            return Ok(Attempt::Again(error));
+            return Ok(Attempt::not_visible(OPERATION, message));
         };
         if job.run_as_user_name == *wanted {
             return Ok(Attempt::Done(job));

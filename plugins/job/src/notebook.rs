@@ -45,11 +45,10 @@ fn folder(path: &str) -> Result<&str, StepError> {
 
 /// Writes the notebook if its text differs; whether it did.
 fn write(notebook: &Notebook) -> Result<bool, StepError> {
-    if let Some(text) = objects::read_notebook(&notebook.path)? {
-        if body(&text) == body(&notebook.source) {
-            progress::note(&format!("notebook {} was already there", notebook.path));
-            return Ok(false);
-        }
+    let text = objects::read_notebook(&notebook.path)?;
+    if text.is_some_and(|text| body(&text) == body(&notebook.source)) {
+        progress::note(&format!("notebook {} was already there", notebook.path));
+        return Ok(false);
     }
     progress::report("writing the notebook");
     objects::write_notebook(&notebook.path, notebook.language, &notebook.source)
@@ -71,19 +70,11 @@ const RUNS: [&str; 3] = ["CAN_RUN", "CAN_EDIT", "CAN_MANAGE"];
 /// Without it, the run fails and not the job.
 fn let_read(path: &str, reader: &ApplicationId) -> Result<bool, StepError> {
     let object = until("the workspace shows the notebook", LONG, || {
-        Ok(match objects::find(path)? {
-            Some(object) => Attempt::Done(object),
-            None => {
-                let message = format!("the workspace does not show {path}");
-                let operation = "databricks/workspace-objects.find";
-                Attempt::Again(Error::of(
-                    Error::NotYetVisible,
-                    operation,
-                    "NOT_VISIBLE",
-                    message,
-                ))
-            }
-        })
+        let missing = || {
+            let message = format!("the workspace does not show {path}");
+            Attempt::not_visible("databricks/workspace-objects.find", message)
+        };
+        Ok(objects::find(path)?.map_or_else(missing, Attempt::Done))
     })?;
     let id = &object.object_id;
     let may_run = || -> Result<bool, Error> {
@@ -107,12 +98,7 @@ fn let_read(path: &str, reader: &ApplicationId) -> Result<bool, StepError> {
         }
         let message = "the workspace accepted the permission and does not show it".to_owned();
         let operation = "databricks/permissions.list";
-        Ok(Attempt::Again(Error::of(
-            Error::NotYetVisible,
-            operation,
-            "NOT_VISIBLE",
-            message,
-        )))
+        Ok(Attempt::not_visible(operation, message))
     })?;
     Ok(true)
 }

@@ -4,6 +4,7 @@
     unsafe_code,
     missing_docs,
     unused_qualifications,
+    clippy::all,
     clippy::pedantic,
     clippy::indexing_slicing,
     clippy::allow_attributes_without_reason,

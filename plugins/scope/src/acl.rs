@@ -37,7 +37,7 @@ pub(crate) fn allow(scope: &str, entry: &AclEntry) -> Result<(), StepError> {
         }
         let message = format!("the workspace accepted the permission of {principal} and does not show it");
         let operation = "databricks/secret-acls.find";
-        Ok(Attempt::Again(Error::of(Error::NotYetVisible, operation, "NOT_VISIBLE", message)))
+        Ok(Attempt::not_visible(operation, message))
     })
     .map_err(|refused| {
         refused.error.because(

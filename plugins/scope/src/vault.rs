@@ -54,9 +54,8 @@ pub(crate) fn let_databricks_read(vault: &KeyVault) -> Result<bool, StepError> {
     }
     progress::report("letting AzureDatabricks read the vault");
     match role_assignments::create(&vault.vault_id, role, &reader.object_id) {
-        Ok(_) => Ok(true),
-        // The same role under another name, which the look-up did not see yet.
-        Err(Error::Conflict(_)) => Ok(true),
+        // A conflict is the same role under another name, which the look-up did not see yet.
+        Ok(_) | Err(Error::Conflict(_)) => Ok(true),
         Err(error @ Error::Denied(_)) if error.failure().service != "lockkeeper" => Err(error.because(
             "the signed-in identity may not assign roles on the vault; Contributor is not enough",
             "give it User Access Administrator or Key Vault Data Access Administrator on the vault",
@@ -97,19 +96,12 @@ pub(crate) fn keep(vault: &KeyVault, entries: &[Entry]) -> Result<u32, StepError
             .map_err(refusal)?;
         until("the vault shows the secret", LONG, || {
             let found = key_vault_secrets::find(&vault.vault_url, &entry.name).map_err(refusal)?;
-            Ok(match found.filter(|found| holds(found, &tags)) {
-                Some(_) => Attempt::Done(()),
-                None => {
-                    let message = format!("the vault does not show the new {}", entry.name);
-                    let operation = "azure/key-vault-secrets.find";
-                    Attempt::Again(Error::of(
-                        Error::NotYetVisible,
-                        operation,
-                        "NOT_VISIBLE",
-                        message,
-                    ))
-                }
-            })
+            if found.is_some_and(|found| holds(&found, &tags)) {
+                return Ok(Attempt::Done(()));
+            }
+            let message = format!("the vault does not show the new {}", entry.name);
+            let operation = "azure/key-vault-secrets.find";
+            Ok(Attempt::not_visible(operation, message))
         })?;
         written += 1;
     }
@@ -225,12 +217,7 @@ pub(crate) fn probe(
                         "Databricks does not see {} in {}",
                         entry.name, vault.vault_url
                     );
-                    Attempt::Again(Error::of(
-                        Error::NotYetVisible,
-                        operation,
-                        "NOT_VISIBLE",
-                        message,
-                    ))
+                    Attempt::not_visible(operation, message)
                 }
             })
         },
