@@ -1,5 +1,11 @@
 //! How long a person waits for `lockkeeper workflow check`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on panics"
+)]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 
@@ -12,5 +18,5 @@ fn main() {
 #[divan::bench]
 fn onboard(bencher: divan::Bencher<'_, '_>) {
     let source = Source::new("onboard.toml", include_str!("../tests/golden/onboard.toml"));
-    bencher.bench(|| common::load_source(&source));
+    bencher.bench(|| common::load(&source));
 }

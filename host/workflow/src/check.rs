@@ -122,34 +122,22 @@ impl<'a> Checker<'a> {
                 self.unknown_step(name, name.span.clone());
             }
         }
-        match self.plugins.signature(&step.plugin) {
-            Some(signature) => {
-                self.grants(step);
-                let sink = Sink::plugin(step);
-                if !self.broken.contains(&format!("with.{}", step.name.value)) {
-                    self.record(&step.with, &signature.inputs, &sink, &view);
-                }
-                let own = View {
-                    own: Some(Ty::Of(Type::Record(signature.outputs.clone()))),
-                    ..view
-                };
-                for expect in &step.expect {
-                    self.condition(expect, &own);
-                }
+        let own = if let Some(signature) = self.plugins.signature(&step.plugin) {
+            self.grants(step);
+            if !self.broken.contains(&format!("with.{}", step.name.value)) {
+                self.record(&step.with, &signature.inputs, &Sink::plugin(step), &view);
             }
-            None => {
-                self.unknown_plugin(step);
-                for (_, node) in &step.with.fields {
-                    self.only_paths(node, &view);
-                }
-                let own = View {
-                    own: Some(Ty::Any),
-                    ..view
-                };
-                for expect in &step.expect {
-                    self.condition(expect, &own);
-                }
+            Ty::Of(Type::Record(signature.outputs.clone()))
+        } else {
+            self.unknown_plugin(step);
+            for (_, node) in &step.with.fields {
+                self.only_paths(node, &view);
             }
+            Ty::Any
+        };
+        view.own = Some(own);
+        for expect in &step.expect {
+            self.condition(expect, &view);
         }
     }
 

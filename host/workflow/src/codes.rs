@@ -1,4 +1,7 @@
 //! The table of diagnostic codes and their pages.
+//!
+//! A crate above this one that gives codes of its own adds them to the list below, in order, and a
+//! page of that name to `explain/`.
 
 macro_rules! pages {
     ($($code:literal),* $(,)?) => {
@@ -38,7 +41,7 @@ mod tests {
         assert_eq!(explain("LK0000"), None);
     }
 
-    /// The codes that this crate's sources can give are those of the table.
+    /// Every code that this crate's sources can give is in the table.
     #[test]
     fn every_code_in_the_sources_has_its_page() {
         let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -62,7 +65,8 @@ mod tests {
                 }
             }
         }
-        let table: Vec<_> = CODES.iter().map(|code| (*code).to_owned()).collect();
-        assert_eq!(given.into_iter().collect::<Vec<_>>(), table);
+        assert!(given.contains("LK0203"));
+        given.retain(|code| !CODES.contains(&code.as_str()));
+        assert_eq!(given, std::collections::BTreeSet::new());
     }
 }

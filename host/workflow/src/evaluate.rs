@@ -345,11 +345,10 @@ fn reason(condition: &Ast, values: &Values<'_>) -> Option<String> {
     match (name.name.as_str(), args.as_slice()) {
         (LOGICAL_AND, sides) => sides.iter().find_map(|side| reason(side, values)),
         (EQUALS, [one, other]) => {
-            let (path, wanted) = match (&one.kind, &other.kind) {
-                (Kind::Path(path), Kind::Text(wanted)) | (Kind::Text(wanted), Kind::Path(path)) => {
-                    (path, wanted)
-                }
-                _ => return None,
+            let ((Kind::Path(path), Kind::Text(wanted)) | (Kind::Text(wanted), Kind::Path(path))) =
+                (&one.kind, &other.kind)
+            else {
+                return None;
             };
             let found = values.find(path)?;
             if unknown::source_in(found).is_some() {

@@ -70,7 +70,7 @@ pub(crate) struct Segment {
 
 impl Expr {
     /// Reads the expression in `range` of `text`.
-    pub(crate) fn parse(text: &Text<'_>, range: Span) -> Result<Self, Diagnostic> {
+    pub(crate) fn parse(text: &Text<'_>, range: Span) -> Result<Self, Box<Diagnostic>> {
         let code = text.value.get(range.clone()).unwrap_or_default();
         let trimmed = code.trim();
         let start = range.start + (code.len() - code.trim_start().len());
@@ -81,19 +81,21 @@ impl Expr {
         };
         let span = place.span(0..trimmed.len());
         if trimmed.is_empty() {
-            return Err(Diagnostic::error(
-                "LK0108",
-                text.source,
-                text.span(range),
-                "this expression is empty",
-            )
-            .label("an expression is expected here"));
+            return Err(Box::new(
+                Diagnostic::error(
+                    "LK0108",
+                    text.source,
+                    text.span(range),
+                    "this expression is empty",
+                )
+                .label("an expression is expected here"),
+            ));
         }
         let ast = match bare_path(&place) {
             Some(ast) => ast,
             None => match CHECKING.parser().parse_with_source_info(trimmed) {
                 Ok((tree, info)) => lower::lower(&place, &tree, &info),
-                Err(errors) => return Err(slips::explain(&place, &errors)),
+                Err(errors) => return Err(Box::new(slips::explain(&place, &errors))),
             },
         };
         Ok(Self {

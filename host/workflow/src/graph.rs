@@ -57,9 +57,12 @@ pub fn outline(workflow: &Workflow) -> String {
     for (depth, step) in steps {
         let waits = order
             .get(step.name.as_str())
-            .map_or_else(String::new, |others| match others.is_empty() {
-                true => String::new(),
-                false => format!("after {}", others.join(", ")),
+            .map_or_else(String::new, |others| {
+                if others.is_empty() {
+                    String::new()
+                } else {
+                    format!("after {}", others.join(", "))
+                }
             });
         let when = step
             .when

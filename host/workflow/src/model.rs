@@ -39,7 +39,7 @@ pub struct Workflow {
 /// An input, or a field of an input that is a record.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// Its name, in snake_case.
+    /// Its name, in `snake_case`.
     pub name: Spanned<String>,
     /// Its type; fields of records are in [`fields`](Input::fields) too, with their constraints.
     pub kind: Spanned<Type>,
@@ -65,7 +65,7 @@ impl Input {
 /// A step.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Its name, in snake_case.
+    /// Its name, in `snake_case`.
     pub name: Spanned<String>,
     /// The plugin that it runs.
     pub plugin: Spanned<String>,
@@ -154,6 +154,22 @@ pub enum ErrorClass {
     Other,
 }
 
+impl ErrorClass {
+    /// The name that WIT and workflow files give it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::Throttled => "throttled",
+            Self::NotYetVisible => "not-yet-visible",
+            Self::Unavailable => "unavailable",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Invalid => "invalid",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Waiting until a new object is seen everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
@@ -190,7 +206,7 @@ pub enum Undo {
 /// A named output of the workflow.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Its name, in snake_case.
+    /// Its name, in `snake_case`.
     pub name: Spanned<String>,
     /// What it says.
     pub value: Node,

@@ -8,7 +8,7 @@ pub(crate) fn is_snake_case(name: &str) -> bool {
             .all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || other == '_')
 }
 
-/// The snake_case name nearest to `name`.
+/// The `snake_case` name nearest to `name`.
 pub(crate) fn to_snake_case(name: &str) -> String {
     let mut snake = String::new();
     for character in name.chars() {

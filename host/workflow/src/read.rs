@@ -35,7 +35,7 @@ pub(crate) fn read(source: &Arc<Source>) -> (Option<Workflow>, Broken, Vec<Diagn
         found: Vec::new(),
     };
     let workflow = reader.workflow(document.as_table());
-    (workflow, reader.broken, reader.found)
+    (Some(workflow), reader.broken, reader.found)
 }
 
 fn syntax(source: &Arc<Source>, error: &toml_edit::TomlError) -> Diagnostic {
@@ -75,7 +75,7 @@ struct Entry<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn workflow(&mut self, root: &'a dyn TableLike) -> Option<Workflow> {
+    fn workflow(&mut self, root: &'a dyn TableLike) -> Workflow {
         self.keys(
             root,
             "a workflow file",
@@ -84,21 +84,20 @@ impl<'a> Reader<'a> {
         );
         self.edition(root);
         let start = 0..self.source.text.lines().next().map_or(0, str::len);
-        let about = match self.entry(root, "workflow") {
-            Some(about) => self.table(&about, "`[workflow]`"),
-            None => {
-                self.found.push(
-                    Diagnostic::error(
-                        "LK0106",
-                        self.source,
-                        start.clone(),
-                        "`[workflow]` is missing",
-                    )
-                    .label("this file has no `[workflow]` table")
-                    .help("add `[workflow]` with a `name`"),
-                );
-                None
-            }
+        let about = if let Some(about) = self.entry(root, "workflow") {
+            self.table(&about, "`[workflow]`")
+        } else {
+            self.found.push(
+                Diagnostic::error(
+                    "LK0106",
+                    self.source,
+                    start.clone(),
+                    "`[workflow]` is missing",
+                )
+                .label("this file has no `[workflow]` table")
+                .help("add `[workflow]` with a `name`"),
+            );
+            None
         };
         let mut workflow = Workflow {
             edition: 1,
@@ -143,7 +142,7 @@ impl<'a> Reader<'a> {
             .into_iter()
             .filter_map(|entry| self.output(entry))
             .collect();
-        Some(workflow)
+        workflow
     }
 
     fn edition(&mut self, root: &dyn TableLike) {
@@ -503,13 +502,11 @@ impl<'a> Reader<'a> {
     fn expression(&mut self, table: &dyn TableLike, key: &str) -> Option<Expr> {
         let entry = self.entry(table, key)?;
         let value = entry.item.as_value();
-        match value.and_then(|value| value.as_str().zip(value.span())) {
-            Some((text, span)) => self.expression_in(text, span),
-            None => {
-                self.wrong_type(&entry, "an expression in quotes");
-                None
-            }
-        }
+        let Some((text, span)) = value.and_then(|value| value.as_str().zip(value.span())) else {
+            self.wrong_type(&entry, "an expression in quotes");
+            return None;
+        };
+        self.expression_in(text, span)
     }
 
     fn expression_in(&mut self, value: &str, span: Span) -> Option<Expr> {
@@ -541,7 +538,7 @@ impl<'a> Reader<'a> {
         match Expr::parse(&text, 0..value.len()) {
             Ok(expr) => Some(expr),
             Err(found) => {
-                self.found.push(found);
+                self.found.push(*found);
                 None
             }
         }

@@ -201,9 +201,10 @@ fn of(kind: &Type) -> Value {
             other => of(other),
         },
         Type::Bool => or_template(json!({ "type": "boolean" })),
-        Type::Integer { signed, .. } => or_template(match signed {
-            true => json!({ "type": "integer" }),
-            false => json!({ "type": "integer", "minimum": 0 }),
+        Type::Integer { signed, .. } => or_template(if *signed {
+            json!({ "type": "integer" })
+        } else {
+            json!({ "type": "integer", "minimum": 0 })
         }),
         Type::Float => or_template(json!({ "type": "number" })),
         Type::Duration => or_template(json!({ "$ref": "#/$defs/duration" })),

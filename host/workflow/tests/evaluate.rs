@@ -1,17 +1,27 @@
 //! Values: inputs bound, guards decided, templates filled in, what a plan cannot know.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on panics"
+)]
+
 mod common;
 
 use std::collections::BTreeMap;
 
 use lockkeeper_types::{Value, secret, unknown};
-use lockkeeper_workflow::{Decision, Plugins, Scope, Workflow};
+use lockkeeper_workflow::{Checked, Decision, Diagnostics, Plugins, Scope, Source, Workflow};
 use serde_json::json;
 
 const ONBOARD: &str = include_str!("golden/onboard.toml");
 
+fn load(text: &str) -> Result<Checked, Diagnostics> {
+    common::load(&Source::new("workflow.toml", text))
+}
+
 fn onboard() -> Workflow {
-    let checked = common::load(ONBOARD).unwrap();
+    let checked = load(ONBOARD).unwrap();
     assert_eq!(checked.warnings, []);
     checked.workflow
 }
@@ -24,14 +34,14 @@ fn target() -> Value {
     json!({ "name": "sim", "tenant_id": "00000000-0000-0000-0000-000000000001", "workspace_url": "https://adb.example" })
 }
 
-fn bind(workflow: &Workflow, given: Value) -> Result<Value, Vec<&'static str>> {
+fn bind(workflow: &Workflow, given: &Value) -> Result<Value, Vec<&'static str>> {
     let given: BTreeMap<_, _> = given.as_object().unwrap().clone().into_iter().collect();
     workflow
         .bind_inputs(&given, &run(), &target())
         .map_err(|found| found.iter().map(|one| one.code).collect())
 }
 
-fn scope(workflow: &Workflow, given: Value) -> Scope {
+fn scope(workflow: &Workflow, given: &Value) -> Scope {
     Scope {
         inputs: bind(workflow, given).unwrap(),
         steps: BTreeMap::new(),
@@ -54,7 +64,7 @@ fn storage() -> Value {
     })
 }
 
-fn registered(client_secret: Value) -> Value {
+fn registered(client_secret: &Value) -> Value {
     json!({
         "app_id": "6f0e", "object_id": "1", "service_principal_id": "2",
         "client_secret": client_secret, "key_id": "3",
@@ -64,7 +74,7 @@ fn registered(client_secret: Value) -> Value {
 
 #[test]
 fn inputs_get_their_defaults_and_shapes() {
-    let bound = bind(&onboard(), json!({ "app_name": "demo" })).unwrap();
+    let bound = bind(&onboard(), &json!({ "app_name": "demo" })).unwrap();
     assert_eq!(
         bound,
         json!({
@@ -76,7 +86,7 @@ fn inputs_get_their_defaults_and_shapes() {
         })
     );
     // What was bound may be bound again, as a resumed run does.
-    let again = bind(&onboard(), bound.clone()).unwrap();
+    let again = bind(&onboard(), &bound).unwrap();
     assert_eq!(again, bound);
 }
 
@@ -85,7 +95,7 @@ fn inputs_that_do_not_fit_are_all_named() {
     let workflow = onboard();
     let wrong = bind(
         &workflow,
-        json!({
+        &json!({
             "app_name": "Not Allowed",
             "secret_lifetime": "400d",
             "entitlements": ["everything"],
@@ -97,11 +107,11 @@ fn inputs_that_do_not_fit_are_all_named() {
         wrong,
         Err(vec!["LK0201", "LK0209", "LK0209", "LK0209", "LK0209"])
     );
-    assert_eq!(bind(&workflow, json!({})), Err(vec!["LK0207"]));
+    assert_eq!(bind(&workflow, &json!({})), Err(vec!["LK0207"]));
     assert_eq!(
         bind(
             &workflow,
-            json!({ "app_name": "demo", "storage": { "account": "lake" } })
+            &json!({ "app_name": "demo", "storage": { "account": "lake" } })
         ),
         Err(vec!["LK0204"])
     );
@@ -142,7 +152,7 @@ fn text_from_the_command_line_becomes_a_value() {
 #[test]
 fn a_skipped_step_says_why_and_its_outputs_are_null() {
     let workflow = onboard();
-    let mut scope = scope(&workflow, json!({ "app_name": "demo" }));
+    let mut scope = scope(&workflow, &json!({ "app_name": "demo" }));
     let step = workflow.step("scope").unwrap();
     assert_eq!(
         workflow.evaluate_when(step, &scope).unwrap(),
@@ -152,7 +162,7 @@ fn a_skipped_step_says_why_and_its_outputs_are_null() {
     );
     scope
         .steps
-        .insert("register".into(), registered(Value::Null));
+        .insert("register".into(), registered(&Value::Null));
     scope.steps.insert("scope".into(), Value::Null);
     scope.steps.insert(
         "job".into(),
@@ -181,10 +191,10 @@ fn a_skipped_step_says_why_and_its_outputs_are_null() {
 #[test]
 fn guards_that_hold_let_their_records_through() {
     let workflow = onboard();
-    let mut scope = scope(&workflow, storage());
+    let mut scope = scope(&workflow, &storage());
     scope.steps.insert(
         "register".into(),
-        registered(secret("register/client_secret")),
+        registered(&secret("register/client_secret")),
     );
     assert_eq!(
         workflow
@@ -218,9 +228,9 @@ fn guards_that_hold_let_their_records_through() {
 #[test]
 fn what_a_plan_cannot_know_stays_unknown() {
     let workflow = onboard();
-    let mut scope = scope(&workflow, json!({ "app_name": "demo" }));
+    let mut scope = scope(&workflow, &json!({ "app_name": "demo" }));
     let app_id = unknown::placeholder("register", "app_id");
-    let mut outputs = registered(Value::Null);
+    let mut outputs = registered(&Value::Null);
     outputs["app_id"] = json!(app_id);
     scope.steps.insert("register".into(), outputs);
     assert_eq!(with(&workflow, "job", &scope)["run_as"], json!(app_id));
@@ -236,7 +246,7 @@ fn what_a_plan_cannot_know_stays_unknown() {
 
 #[test]
 fn unknown_conditions_are_decided_as_far_as_possible() {
-    let workflow = common::load(
+    let workflow = load(
         r#"
 lockkeeper = 1
 [workflow]
@@ -267,8 +277,8 @@ with.display_name = "until ${steps.register.secret_expires != null ? string(step
     )
     .unwrap()
     .workflow;
-    let mut scope = scope(&workflow, json!({}));
-    let mut outputs = registered(Value::Null);
+    let mut scope = scope(&workflow, &json!({}));
+    let mut outputs = registered(&Value::Null);
     outputs["app_id"] = json!(unknown::placeholder("register", "app_id"));
     outputs["key_id"] = json!(unknown::placeholder("register", "key_id"));
     scope.steps.insert("register".into(), outputs);
@@ -303,7 +313,7 @@ with.display_name = "until ${steps.register.secret_expires != null ? string(step
 #[test]
 fn failed_expectations_show_the_values_in_them() {
     let workflow = onboard();
-    let scope = scope(&workflow, json!({ "app_name": "demo" }));
+    let scope = scope(&workflow, &json!({ "app_name": "demo" }));
     let step = workflow.step("test_run").unwrap();
     let outputs = json!({ "result": "FAILED", "output": "1" });
     let failures = workflow.evaluate_expect(step, &outputs, &scope).unwrap();
@@ -319,7 +329,7 @@ fn failed_expectations_show_the_values_in_them() {
 
 #[test]
 fn expressions_without_a_value_say_which_and_why() {
-    let workflow = common::load(
+    let workflow = load(
         "lockkeeper = 1\n[workflow]\nname = \"x\"\n[inputs.names]\ntype = \"list<string>\"\n\
          [steps.register]\nplugin = \"register\"\nwith.display_name = \"${inputs.names[0]}\"\n\
          with.secret = { lifetime = \"${duration('1h') + duration('30m')}\" }\n",
@@ -329,11 +339,11 @@ fn expressions_without_a_value_say_which_and_why() {
     let step = workflow.step("register").unwrap();
     let fixtures = common::Fixtures::new();
     let signature = fixtures.signature("register").unwrap();
-    let good = scope(&workflow, json!({ "names": ["demo"] }));
+    let good = scope(&workflow, &json!({ "names": ["demo"] }));
     let inputs = workflow.evaluate_with(step, &good, signature).unwrap();
     assert_eq!(inputs["display_name"], "demo");
     assert_eq!(inputs["secret"]["lifetime"], 5_400);
-    let empty = scope(&workflow, json!({ "names": [] }));
+    let empty = scope(&workflow, &json!({ "names": [] }));
     let error = workflow.evaluate_with(step, &empty, signature).unwrap_err();
     assert_eq!(error.code, "LK9001");
     assert_eq!(&workflow.source.text[error.span.clone()], "inputs.names[0]");
@@ -341,14 +351,14 @@ fn expressions_without_a_value_say_which_and_why() {
 
 #[test]
 fn durations_in_text_are_written_as_people_write_them() {
-    let workflow = common::load(
+    let workflow = load(
         "lockkeeper = 1\n[workflow]\nname = \"x\"\nlock = \"${inputs.length}/$${x}/${inputs.count}\"\n\
          [inputs.length]\ntype = \"duration\"\n[inputs.count]\ntype = \"u32\"\n",
     )
     .unwrap()
     .workflow;
     for length in [1_u64, 59, 60, 3_600, 86_400, 90_061, 7_776_000] {
-        let scope = scope(&workflow, json!({ "length": length, "count": 3 }));
+        let scope = scope(&workflow, &json!({ "length": length, "count": 3 }));
         let lock = workflow.evaluate_lock(&scope).unwrap().unwrap();
         let (text, rest) = lock.split_once('/').unwrap();
         assert_eq!(workflow.parse_input("length", text).unwrap(), json!(length));
@@ -358,8 +368,7 @@ fn durations_in_text_are_written_as_people_write_them() {
 
 #[test]
 fn findings_are_data_for_machines() {
-    let found =
-        common::load("lockkeeper = 1\n[workflow]\nname = \"x\"\nownerz = []\n").unwrap_err();
+    let found = load("lockkeeper = 1\n[workflow]\nname = \"x\"\nownerz = []\n").unwrap_err();
     assert_eq!(
         serde_json::to_value(&found.0[0]).unwrap(),
         json!({

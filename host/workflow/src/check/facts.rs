@@ -83,9 +83,10 @@ pub(crate) fn null_test(condition: &Ast) -> Option<(&[Segment], bool)> {
     };
     match (name.name.as_str(), args.as_slice()) {
         (EQUALS | NOT_EQUALS, [one, other]) => {
-            let path = match (&one.kind, &other.kind) {
-                (Kind::Path(path), Kind::Null) | (Kind::Null, Kind::Path(path)) => path,
-                _ => return None,
+            let ((Kind::Path(path), Kind::Null) | (Kind::Null, Kind::Path(path))) =
+                (&one.kind, &other.kind)
+            else {
+                return None;
             };
             Some((path, name.name == NOT_EQUALS))
         }

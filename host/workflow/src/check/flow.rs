@@ -65,12 +65,11 @@ impl Checker<'_> {
     /// Checks a record against the fields that it must have.
     pub(super) fn record(&mut self, record: &Record, fields: &[Field], sink: &Sink, view: &View) {
         for (key, node) in &record.fields {
-            match fields.iter().find(|field| field.name == key.value) {
-                Some(field) => self.flow(node, &field.kind, &sink.field(key), view),
-                None => {
-                    self.unknown_field(key, fields, sink);
-                    self.only_paths(node, view);
-                }
+            if let Some(field) = fields.iter().find(|field| field.name == key.value) {
+                self.flow(node, &field.kind, &sink.field(key), view);
+            } else {
+                self.unknown_field(key, fields, sink);
+                self.only_paths(node, view);
             }
         }
         for field in fields {
@@ -182,9 +181,11 @@ impl Checker<'_> {
                 self.record(record, fields, &sink, &inner);
             }
             Type::Variant(cases) => match record.fields.as_slice() {
-                [(key, node)] => match cases.iter().find(|(case, _)| *case == key.value) {
-                    Some((_, Some(kind))) => self.flow(node, kind, &sink.field(key), &inner),
-                    _ => {
+                [(key, node)] => {
+                    if let Some((_, Some(kind))) = cases.iter().find(|(case, _)| *case == key.value)
+                    {
+                        self.flow(node, kind, &sink.field(key), &inner);
+                    } else {
                         let names: Vec<_> = cases.iter().map(|(case, _)| case.as_str()).collect();
                         self.found.push(
                             self.error(
@@ -195,7 +196,7 @@ impl Checker<'_> {
                             .label(format!("one of {} is expected", listed(names))),
                         );
                     }
-                },
+                }
                 _ => self.shape("a record", span, to, sink),
             },
             _ => self.shape("a record", span, to, sink),
@@ -465,7 +466,9 @@ impl Checker<'_> {
 /// Whether a value of one type may go to a field of another.
 pub(super) fn fits(from: &Type, to: &Type) -> bool {
     match (from, to) {
-        (Type::Option(from), Type::Option(to)) => fits(from, to),
+        (Type::Option(from), Type::Option(to)) | (Type::List(from), Type::List(to)) => {
+            fits(from, to)
+        }
         (Type::Option(_), _) => false,
         (from, Type::Option(to)) => fits(from, to),
         (
@@ -475,7 +478,6 @@ pub(super) fn fits(from: &Type, to: &Type) -> bool {
         | (Type::String | Type::Guid, Type::Id(_))
         | (Type::Integer { .. }, Type::Integer { .. } | Type::Float) => true,
         (Type::Enum(values), Type::Enum(cases)) => values.iter().all(|value| cases.contains(value)),
-        (Type::List(from), Type::List(to)) => fits(from, to),
         (Type::List(item), Type::Flags(names)) => fits(item, &Type::Enum(names.clone())),
         (Type::Record(given), Type::Record(wanted)) => {
             given

@@ -218,7 +218,7 @@ impl Checker<'_> {
                 self.want_bool(condition, &kind, "what stands before `?` must be a bool");
                 let yes_kind = self.operand(yes, &self.knowing(view, Facts::when(condition)));
                 let no_kind = self.operand(no, &self.knowing(view, Facts::unless(condition)));
-                self.either(ast, (yes, yes_kind), (no, no_kind))
+                self.either(ast, (yes, &yes_kind), (no, &no_kind))
             }
             (op::EQUALS | op::NOT_EQUALS, [left, right]) => self.equality(ast, left, right, view),
             (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [left, right]) => {
@@ -275,26 +275,29 @@ impl Checker<'_> {
             }
             ("size", [arg]) => self.size(ast, arg, view),
             ("duration" | "timestamp", [arg]) => self.constructor(&name.name, ast, arg, view),
-            ("string" | "int" | "double" | "bool", [arg]) => {
-                let kind = self.present(arg, view);
-                if let Ty::Of(found) = &kind
-                    && !found.formats_to_text()
-                {
-                    self.no_overload(
-                        ast,
-                        format!("`{}` cannot convert this", name.name),
-                        &[(arg, &kind)],
-                    );
-                }
-                Ty::Of(match name.name.as_str() {
-                    "string" => Type::String,
-                    "int" => INTEGER,
-                    "double" => Type::Float,
-                    _ => Type::Bool,
-                })
-            }
+            ("string" | "int" | "double" | "bool", [arg]) => self.conversion(name, ast, arg, view),
             _ => self.unknown_function(name, args, view),
         }
+    }
+
+    /// `string(x)` and its like.
+    fn conversion(&mut self, name: &Segment, ast: &Ast, arg: &Ast, view: &View) -> Ty {
+        let kind = self.present(arg, view);
+        if let Ty::Of(found) = &kind
+            && !found.formats_to_text()
+        {
+            self.no_overload(
+                ast,
+                format!("`{}` cannot convert this", name.name),
+                &[(arg, &kind)],
+            );
+        }
+        Ty::Of(match name.name.as_str() {
+            "string" => Type::String,
+            "int" => INTEGER,
+            "double" => Type::Float,
+            _ => Type::Bool,
+        })
     }
 
     fn knowing(&self, view: &View, learnt: Facts) -> View {
@@ -543,12 +546,12 @@ impl Checker<'_> {
     }
 
     /// The type of `a ? b : c`.
-    fn either(&mut self, ast: &Ast, yes: (&Ast, Ty), no: (&Ast, Ty)) -> Ty {
+    fn either(&mut self, ast: &Ast, yes: (&Ast, &Ty), no: (&Ast, &Ty)) -> Ty {
         let option = |kind: Type| match kind {
             option @ Type::Option(_) => option,
             other => Type::Option(Box::new(other)),
         };
-        match (&yes.1, &no.1) {
+        match (yes.1, no.1) {
             (Ty::Any, _) | (_, Ty::Any) => Ty::Any,
             (Ty::Null, Ty::Null) => Ty::Null,
             (Ty::Null, Ty::Of(kind)) | (Ty::Of(kind), Ty::Null) => Ty::Of(option(kind.clone())),
@@ -559,13 +562,13 @@ impl Checker<'_> {
             (Ty::Of(Type::Id(_)), Ty::Of(Type::Id(_))) => self.no_overload(
                 ast,
                 "the two sides of `:` are different kinds of id".to_owned(),
-                &[(yes.0, &yes.1), (no.0, &no.1)],
+                &[yes, no],
             ),
             (one, other) if is_text(one) && is_text(other) => Ty::Of(Type::String),
             _ => self.no_overload(
                 ast,
                 "the two sides of `:` have different types".to_owned(),
-                &[(yes.0, &yes.1), (no.0, &no.1)],
+                &[yes, no],
             ),
         }
     }

@@ -9,7 +9,7 @@ use crate::model::Step;
 use crate::names::{listed, nearest};
 use crate::read::header;
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     /// The type of a path, where it is used as a value.
     pub(super) fn path(&mut self, path: &[Segment], view: &View) -> Ty {
         self.resolve(path, view, false)
@@ -169,31 +169,20 @@ impl<'a> Checker<'a> {
         };
         let Some(field) = path.get(2) else {
             let outputs = Type::Record(outputs.to_vec());
-            return Ty::Of(match self.is_sure_to_run(step, view) {
-                true => outputs,
-                false => Type::Option(Box::new(outputs)),
+            return Ty::Of(if is_sure_to_run(step, view) {
+                outputs
+            } else {
+                Type::Option(Box::new(outputs))
             });
         };
         let Some(output) = outputs.iter().find(|output| output.name == field.name) else {
             self.unknown_output(step, outputs, field);
             return Ty::Any;
         };
-        if !self.is_sure_to_run(step, view) && !tested {
+        if !is_sure_to_run(step, view) && !tested {
             self.unguarded_step(step, path);
         }
         self.fields(Type::Record(vec![output.clone()]), path, 2, view, "step")
-    }
-
-    /// Whether the step has run wherever `view` holds.
-    pub(super) fn is_sure_to_run(&self, step: &Step, view: &View) -> bool {
-        let Some(when) = &step.when else {
-            return true;
-        };
-        let outputs = ["steps", step.name.as_str()].map(|name| Segment {
-            name: name.to_owned(),
-            span: 0..0,
-        });
-        view.facts.is_present(&outputs) || view.facts.covers(&Facts::when(&when.ast))
     }
 
     fn unguarded_step(&mut self, step: &Step, path: &[Segment]) {
@@ -361,4 +350,16 @@ pub(super) fn whole(path: &[Segment]) -> crate::Span {
     let start = path.first().map_or(0, |first| first.span.start);
     let end = path.last().map_or(0, |last| last.span.end);
     start..end
+}
+
+/// Whether the step has run wherever `view` holds.
+fn is_sure_to_run(step: &Step, view: &View) -> bool {
+    let Some(when) = &step.when else {
+        return true;
+    };
+    let outputs = ["steps", step.name.as_str()].map(|name| Segment {
+        name: name.to_owned(),
+        span: 0..0,
+    });
+    view.facts.is_present(&outputs) || view.facts.covers(&Facts::when(&when.ast))
 }

@@ -162,7 +162,6 @@ impl Lowering<'_> {
                 (Some(_), _) if escaped => escaped = false,
                 (Some(_), '\\') => escaped = true,
                 (Some(open_quote), _) if character == open_quote => quote = None,
-                (Some(_), _) => {}
                 (None, '"' | '\'') => quote = Some(character),
                 (None, '(' | '[' | '{') => depth += 1,
                 (None, ')' | ']' | '}') => {
@@ -171,7 +170,7 @@ impl Lowering<'_> {
                         return open + offset + character.len_utf8();
                     }
                 }
-                (None, _) => {}
+                _ => {}
             }
         }
         self.place.code.len()

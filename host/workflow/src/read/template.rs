@@ -145,7 +145,7 @@ fn pieces(text: &Text<'_>) -> Result<Template, Vec<Diagnostic>> {
                 }
                 pieces.push(Piece::Expr(expr));
             }
-            Err(error) => found.push(error),
+            Err(error) => found.push(*error),
         }
         at = close + 1;
     }
@@ -175,8 +175,11 @@ fn closing(value: &str, start: usize) -> Option<usize> {
         match (quote, character) {
             (Some(_), _) if escaped => escaped = false,
             (Some(_), '\\') => escaped = true,
-            (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => {}
+            (Some(open), _) => {
+                if open == character {
+                    quote = None;
+                }
+            }
             (None, '\'' | '"') => quote = Some(character),
             (None, '{') => depth += 1,
             (None, '}') if depth == 0 => return Some(start + offset),
@@ -190,7 +193,7 @@ fn closing(value: &str, start: usize) -> Option<usize> {
 /// An expression that swallows its `}` because of a quote that is never closed.
 fn unclosed_quote(text: &Text<'_>, start: usize) -> Option<Diagnostic> {
     let close = start + text.value.get(start..)?.find('}')?;
-    Expr::parse(text, start..close).err()
+    Expr::parse(text, start..close).err().map(|error| *error)
 }
 
 #[cfg(test)]

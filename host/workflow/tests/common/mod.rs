@@ -39,14 +39,6 @@ impl Plugins for Fixtures {
     }
 }
 
-pub(crate) fn load(text: &str) -> Result<Checked, Diagnostics> {
-    load_as("workflow.toml", text)
-}
-
-pub(crate) fn load_as(path: &str, text: &str) -> Result<Checked, Diagnostics> {
-    load_source(&Source::new(path, text))
-}
-
-pub(crate) fn load_source(source: &Arc<Source>) -> Result<Checked, Diagnostics> {
+pub(crate) fn load(source: &Arc<Source>) -> Result<Checked, Diagnostics> {
     lockkeeper_workflow::load(source, &Fixtures::new())
 }
