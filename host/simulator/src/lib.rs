@@ -18,6 +18,8 @@ mod state;
 mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tls;
 pub mod wire;
 mod world;
@@ -91,6 +93,11 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let listeners =
         server::listen(&world, identity.config, options.https_port, options.http_port).await?;
     Ok(Running { world, listeners, ca_pem: identity.ca_pem })
+}
+
+/// Forgets the cloud in `folder`: the next start begins anew. Refused while a simulator holds it.
+pub fn reset(folder: &std::path::Path) -> Result<(), StoreError> {
+    store::reset(folder)
 }
 
 impl Running {

@@ -6,6 +6,8 @@ pub mod key_vault;
 mod roles;
 pub(crate) mod seed;
 pub mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

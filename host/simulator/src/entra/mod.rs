@@ -7,6 +7,8 @@ pub(crate) mod seed;
 pub(crate) mod signer;
 pub(crate) mod sts;
 mod sts_error;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 use serde::{Deserialize, Serialize};
