@@ -1,8 +1,8 @@
-//! How fast entries are appended and replayed, and how large they are.
+//! How fast entries are appended and replayed. How large they are is a test: `a_call_is_small`.
 
 use std::collections::BTreeMap;
 
-use divan::counter::{BytesCount, ItemsCount};
+use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use lockkeeper_journal::{Durable, Edge, Entry, Holder, Lease, Mode, NewRun, Store};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ struct Bench {
     runtime: Runtime,
     store: Store,
     run: String,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -48,7 +48,7 @@ impl Bench {
             runtime,
             store,
             run,
-            folder,
+            _folder: folder,
         }
     }
 
@@ -133,23 +133,4 @@ fn replay_ten_thousand(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(10_000_usize))
         .bench_local(replay);
-}
-
-/// The size of the closed journal is shown as bytes per thousand calls.
-#[divan::bench(sample_count = 1, sample_size = 1)]
-#[allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
-fn thousand_calls_on_disk(bencher: Bencher<'_, '_>) {
-    let bench = Bench::new();
-    let lease = bench.lease();
-    let mut invocation = lease.invocation("");
-    bench
-        .runtime
-        .block_on(record(&mut invocation, Edge::Cheap, 1_000));
-    drop((invocation, lease));
-    let Bench { store, folder, .. } = bench;
-    drop(store);
-    let size = std::fs::metadata(folder.path().join("journal.db"))
-        .unwrap()
-        .len();
-    bencher.counter(BytesCount::new(size)).bench_local(|| size);
 }

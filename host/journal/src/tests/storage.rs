@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::testing::{Journal, put};
-use crate::{Edge, Fault, OpenError, StorageCause, Store};
+use crate::{Durable, Edge, Entry, Fault, OpenError, StorageCause, Store};
 
 /// `SQLite` answers a file that may not grow as it answers a full disk.
 async fn may_grow_by(journal: &Journal, pages: i64) {
@@ -121,4 +121,38 @@ async fn the_journal_is_its_owners_alone() {
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&name).unwrap());
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_call_is_small() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let lease = journal.acquire(&run).await;
+    let mut invocation = lease.invocation("job#1");
+    let calls = 200;
+    for call in 0..calls {
+        let facts = json!({
+            "class": "create", "mark": "lk-7q3m-job-1", "target": "workspace dev",
+            "arguments": { "name": "etl-demo-smoke", "run_as": "6f0e…c1" },
+        });
+        let fingerprint = format!("databricks/jobs.create etl-demo-smoke-{call} sha256:9f1ce2a7");
+        for (kind, value) in [
+            ("intent", json!(null)),
+            ("outcome", json!({ "job_id": call })),
+        ] {
+            let entry = Entry {
+                kind,
+                fingerprint: &fingerprint,
+                edge: Edge::Cheap,
+                facts: facts.clone(),
+            };
+            let effect = Box::pin(async { Ok(value) });
+            invocation.effect(entry, effect).await.unwrap();
+        }
+    }
+    let raw = journal.raw();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let size = std::fs::metadata(journal.path()).unwrap().len();
+    assert!(size / calls < 1024, "{} bytes a call", size / calls);
 }
