@@ -4,10 +4,6 @@
 //! [`Failure`]. Host names, tokens, retries, rate limits, error shapes and masking are this crate's business; what an
 //! operation means is its caller's.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "a failure is rare, and carries all that a person needs to know"
-)]
 
 mod actor;
 mod answer;

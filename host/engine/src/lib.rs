@@ -1,1 +1,19 @@
-//! Runs a checked workflow: schedules its steps and carries their values
+//! Runs a checked workflow: schedules its steps and carries their values.
+
+mod catalogue;
+mod drift;
+mod lock;
+mod plan;
+mod report;
+mod run;
+mod schedule;
+mod step;
+mod undo;
+
+pub use catalogue::{Catalogue, Component};
+pub use drift::Difference;
+pub use lock::{Lock, LockError};
+pub use plan::{Counts, PlanReport};
+pub use report::{RunReport, RunResult, StepFailure, StepReport, StepResult};
+pub use run::{Engine, EngineError};
+pub use undo::{LeftBehind, UndoItem, UndoPlan, UndoReport, UndoSelection, UndoState};

@@ -1,1 +1,26 @@
-//! The gate: every effect is a call that passes policy, journal and audit here
+//! The gate: every effect is a call that passes policy, journal and audit here.
+
+mod call;
+mod cancellation;
+pub mod definition;
+mod event;
+mod gate;
+pub mod operation;
+pub mod operations;
+mod plan;
+mod policy;
+mod sealing;
+mod secrets;
+mod undo;
+
+pub use call::Call;
+pub use cancellation::Cancellation;
+pub use definition::Definition;
+pub use event::{CallEvent, Event, Events, Listener, ListenerError, Outcome};
+pub use gate::{Ended, Halt, Intent, Mode, RunGate, Settle, StepGate, error_value};
+pub use plan::{Change, Plan, PlannedCall};
+pub use policy::{Denial, Grants, Policy, PolicyError};
+pub use operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+pub use sealing::{Key, KeyError, KeyRing, Vault};
+pub use secrets::{SealedStore, SecretRef, Secrets};
+pub use undo::{Open, Record, Written};

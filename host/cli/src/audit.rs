@@ -1,0 +1,166 @@
+//! The audit log: a line per event that matters to a reviewer, each bound to the one before.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use lockkeeper_gate::{Event, Listener, ListenerError, Outcome};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::exit::{Exit, Problem};
+
+/// What the first line is bound to.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Appends to the audit log. Several processes may; each line is appended under a file lock.
+pub(crate) struct Audit {
+    path: PathBuf,
+    actor: String,
+    target: String,
+    file: Mutex<File>,
+}
+
+impl Audit {
+    /// Opens the log at `path`, on behalf of `actor` at `target`.
+    pub(crate) fn open(path: &Path, actor: &str, target: &str) -> Result<Self, Problem> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(path)
+            .map_err(|error| {
+                Problem::new(
+                    Exit::Failed,
+                    format!("cannot open the audit log {}: {error}", path.display()),
+                )
+                .help("make the state folder writable; nothing runs that is not audited")
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            actor: actor.to_owned(),
+            target: target.to_owned(),
+            file: Mutex::new(file),
+        })
+    }
+
+    fn append(&self, run: &str, step: Option<&str>, event: &Event) -> io::Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.lock()?;
+        let appended = (|| {
+            let last = last_line(&self.path)?;
+            let (seq, prev) = match &last {
+                None => (1, GENESIS.to_owned()),
+                Some(line) => (
+                    serde_json::from_str::<serde_json::Value>(line)
+                        .ok()
+                        .and_then(|line| line.get("seq")?.as_u64())
+                        .unwrap_or_default()
+                        + 1,
+                    digest(line),
+                ),
+            };
+            let line = json!({
+                "v": 1,
+                "seq": seq,
+                "time": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+                "actor": self.actor,
+                "pid": std::process::id(),
+                "target": self.target,
+                "run": run,
+                "step": step,
+                "event": event,
+                "prev": prev,
+            });
+            file.write_all(format!("{line}\n").as_bytes())?;
+            // A write's intent and a run's beginning and end are on disk before anything follows.
+            if !matches!(event, Event::CallOutcome { outcome: Outcome::Done, .. }) {
+                file.sync_data()?;
+            }
+            Ok(())
+        })();
+        file.unlock()?;
+        appended
+    }
+}
+
+/// The last line of the log, read from its end.
+fn last_line(path: &Path) -> io::Result<Option<String>> {
+    use std::io::{Seek as _, SeekFrom};
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    // A line is a few hundred bytes; a window that holds none whole is widened.
+    let mut window = 16 * 1024;
+    loop {
+        let start = length.saturating_sub(window);
+        file.seek(SeekFrom::Start(start))?;
+        let lines: Vec<String> =
+            BufReader::new(&file).split(b'\n').map_while(Result::ok).map(lossy).collect();
+        match lines.last() {
+            Some(line) if start == 0 || lines.len() > 1 => return Ok(Some(line.clone())),
+            None => return Ok(None),
+            Some(_) => window *= 4,
+        }
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn digest(line: &str) -> String {
+    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Listener for Audit {
+    fn hear(&self, run: &str, step: Option<&str>, event: &Event) -> Result<(), ListenerError> {
+        let matters = match event {
+            Event::CallIntent(_)
+            | Event::CallOutcome { .. }
+            | Event::RunStart { .. }
+            | Event::RunEnd { .. } => true,
+            Event::StepStart { .. }
+            | Event::StepProgress { .. }
+            | Event::StepNote { .. }
+            | Event::Waiting { .. }
+            | Event::StepComplete { .. }
+            | Event::StepSkipped { .. }
+            | Event::StepFailed { .. } => false,
+        };
+        if !matters || run == "plan" {
+            return Ok(());
+        }
+        self.append(run, step, event).map_err(|error| {
+            ListenerError(format!("cannot write the audit log {}: {error}", self.path.display()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_bound_to_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        for status in ["failed", "succeeded", "cancelled"] {
+            let audit = Audit::open(&path, "ana@contoso.com", "sim").unwrap();
+            audit.hear("7Q3M", None, &Event::RunEnd { status: status.to_owned() }).unwrap();
+            audit.hear("7Q3M", None, &Event::StepProgress { message: "x".into() }).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let mut prev = GENESIS.to_owned();
+        for (index, line) in lines.iter().enumerate() {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(value["seq"], index as u64 + 1);
+            assert_eq!(value["prev"], prev);
+            prev = digest(line);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `check`.
+
+use lockkeeper_workflow::Checked;
+use serde_json::json;
+
+use crate::args;
+use crate::exit::{Exit, Problem};
+use crate::printer::Printer;
+use crate::project::Project;
+use crate::show;
+
+pub(super) fn check(
+    project: &Project,
+    command: &args::Check,
+    printer: &Printer,
+) -> Result<Exit, Problem> {
+    let source = project.workflow(&command.workflow)?;
+    let (diagnostics, checked) = match project.load(&source) {
+        Ok((Checked { workflow, warnings }, _)) => (warnings, Some(workflow)),
+        Err(problem) if !problem.diagnostics.is_empty() => (problem.diagnostics, None),
+        Err(problem) => return Err(problem),
+    };
+    if printer.wants_json() {
+        printer.json(&json!({ "ok": checked.is_some(), "diagnostics": diagnostics }))?;
+    } else {
+        show::diagnostics(printer, &diagnostics);
+    }
+    let Some(workflow) = checked else { return Ok(Exit::Usage) };
+    printer.say(&format!(
+        "  Checked {}: {} steps, {} inputs, {} outputs",
+        source.path,
+        workflow.steps.len(),
+        workflow.inputs.len(),
+        workflow.outputs.len()
+    ));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,56 @@
+//! `init`.
+
+use std::path::PathBuf;
+
+use crate::exit::{Exit, Problem};
+use crate::files;
+use crate::printer::Printer;
+use crate::project::FILE;
+
+/// What a new project's file begins with; the grants follow.
+const HEAD: &str = r#"# The operator's file: where workflows run, and what plugins may do.
+# It alone grants; a workflow or a plugin cannot widen it.
+
+[project]
+workflows = ["workflows/*.toml"]
+target    = "sim"                    # the target when `--target` is not given
+
+# The built-in simulator of Entra, Azure and Databricks, on this machine only.
+[targets.sim]
+sim = true
+
+# A real tenant and workspace. Sign in with `az login`, or choose another `kind`:
+# client-secret, oidc, managed-identity, databricks-pat, databricks-oauth.
+# [targets.dev]
+# tenant_id = "00000000-0000-0000-0000-000000000000"
+# workspace = "https://adb-1234567890123456.7.azuredatabricks.net"
+# auth      = { kind = "azure-cli" }
+
+# What each plugin may do: two keys open the gate, its imports and these lines.
+"#;
+
+pub(super) fn init(folder: Option<PathBuf>, printer: &Printer) -> Result<Exit, Problem> {
+    let folder = folder.unwrap_or_else(|| PathBuf::from("."));
+    let file = folder.join(FILE);
+    if file.exists() {
+        return Err(Problem::new(
+            Exit::Usage,
+            format!("{} is there already; nothing was written", file.display()),
+        ));
+    }
+    let workflows = folder.join("workflows");
+    files::make_folder(&workflows)?;
+    for (name, text) in lockkeeper_plugins::WORKFLOWS {
+        let path = workflows.join(format!("{name}.toml"));
+        if path.exists() {
+            printer.say(&format!("  Kept    {}", path.display()));
+        } else {
+            files::write(&path, text)?;
+            printer.say(&format!("  Wrote   {}", path.display()));
+        }
+    }
+    files::write(&file, &format!("{HEAD}{}", lockkeeper_plugins::GRANTS))?;
+    printer.say(&format!("  Wrote   {}", file.display()));
+    printer.say("  Next    lockkeeper run onboard -i app_name=etl-demo");
+    Ok(Exit::Done)
+}

@@ -1,0 +1,65 @@
+//! One file per command.
+
+mod check;
+mod init;
+mod plan;
+mod plugin;
+mod run;
+mod runs;
+mod sim;
+mod undo;
+mod workflow;
+
+use std::sync::Arc;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Cli, Command, Schema, Sim};
+use crate::exit::{Exit, Problem};
+use crate::printer::Printer;
+use crate::project::{Project, runtime};
+
+/// Does what the command line asks.
+pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem> {
+    let find = || Project::find(cli.global.project.as_deref());
+    match cli.command {
+        Command::Init { folder } => init::init(folder, printer),
+        Command::Check(check) | Command::Workflow(crate::args::Workflow::Check(check)) => {
+            check::check(&find()?, &check, printer)
+        }
+        Command::Workflow(command) => workflow::workflow(&find()?, &command, printer),
+        Command::Plugin(command) => plugin::plugin(&find()?, &command, printer),
+        Command::Explain { code } => crate::explain::explain(&code, printer),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lockkeeper", &mut script);
+            printer.result(&String::from_utf8_lossy(&script)).map(|()| Exit::Done)
+        }
+        Command::Schema(Schema::Workflow) => {
+            let catalogue = find()?.catalogue(&runtime()?, None)?;
+            let signatures: Vec<_> = catalogue.signatures().cloned().collect();
+            printer.json(&lockkeeper_workflow::schema(&signatures)).map(|()| Exit::Done)
+        }
+        Command::Sim(Sim::Reset) => sim::reset(&find()?, printer),
+        Command::Sim(Sim::Calls) => sim::calls(&find()?, printer),
+        Command::Sim(Sim::Start { port, http_port, profile, seed, fault }) => {
+            let project = find()?;
+            block_on(sim::start(&project, (port, http_port), &profile, seed, &fault, printer))
+        }
+        Command::Run(command) => block_on(run::run(find()?, command, printer)),
+        Command::Resume { run, target } => block_on(run::resume(find()?, &run, &target, printer)),
+        Command::Plan(command) => block_on(plan::plan(find()?, command, printer)),
+        Command::Undo(command) => block_on(undo::undo(find()?, &command, cli.global.no_input, printer)),
+        Command::Drift { what, target } => block_on(plan::drift(find()?, &what, &target, printer)),
+        Command::Runs(command) => block_on(runs::runs(&find()?, &command, printer)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new(Exit::Internal, format!("cannot start threads: {error}")))?
+        .block_on(command)
+}

@@ -1,0 +1,79 @@
+//! `plan` and `drift`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lockkeeper_engine::PlanReport;
+use lockkeeper_journal::{Mode, RunFilter};
+use serde_json::json;
+
+use super::run::{Session, given, open_journal, recorded_source};
+use crate::args;
+use crate::exit::{Exit, Problem};
+use crate::files;
+use crate::printer::Printer;
+use crate::project::Project;
+use crate::show;
+
+pub(super) async fn plan(
+    mut project: Project,
+    command: args::Plan,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Problem> {
+    let source = project.workflow(&command.workflow)?;
+    let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let planned = match given(&session.workflow, &command.inputs) {
+        Ok(given) => session.engine.plan(&session.workflow, &given).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    session.close().await;
+    let planned = planned?;
+    if let Some(path) = &command.out {
+        let text = serde_json::to_string_pretty(&planned)
+            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+        files::write(path, &text)?;
+    }
+    if printer.wants_json() {
+        printer.json(&planned)?;
+    } else {
+        printer.result(&show::plan(&planned, command.out.as_deref()))?;
+    }
+    Ok(if command.exit_code && !planned.is_empty() { Exit::Pending } else { Exit::Done })
+}
+
+/// Reads a saved plan.
+pub(super) fn read(path: &Path) -> Result<PlanReport, Problem> {
+    let text = files::read_to_string(path)?;
+    serde_json::from_str(&text).map_err(|error| {
+        Problem::new(Exit::Usage, format!("{} is not a saved plan: {error}", path.display()))
+            .help("`lockkeeper plan WORKFLOW --out FILE` saves one")
+    })
+}
+
+pub(super) async fn drift(
+    mut project: Project,
+    what: &str,
+    target: &args::Target,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Problem> {
+    let journal = open_journal(&project)?;
+    let filter = RunFilter { workflow: Some(what.to_owned()), ..RunFilter::default() };
+    let last = journal.runs(filter).await.map_err(lockkeeper_journal::LookupError::from)?;
+    let last = last.runs.into_iter().find(|run| run.mode == Mode::Run).map(|run| run.id);
+    let run = journal.run(last.as_deref().unwrap_or(what)).await?;
+    let source = recorded_source(&run);
+    let target = args::Target {
+        target: target.target.clone().or_else(|| Some(run.beginning.target.clone())),
+        ..target.clone()
+    };
+    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let found = session.engine.drift(&run.summary.id).await;
+    session.close().await;
+    let found = found?;
+    if printer.wants_json() {
+        printer.json(&json!({ "run": run.summary.id, "differences": found }))?;
+    } else {
+        printer.result(&show::drift(&run.summary.id, &found))?;
+    }
+    Ok(if found.is_empty() { Exit::Done } else { Exit::Pending })
+}

@@ -1,0 +1,242 @@
+//! `run` and `resume`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lockkeeper_engine::{Engine, PlanReport, RunReport, RunResult};
+use lockkeeper_gate::{Cancellation, Listener};
+use lockkeeper_journal::{Mode, Store};
+use lockkeeper_types::Value;
+use lockkeeper_workflow::{Checked, Source, Workflow};
+
+use crate::args;
+use crate::audit::Audit;
+use crate::connect::{Connection, connect};
+use crate::exit::{Exit, Problem};
+use crate::files;
+use crate::printer::Printer;
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::show;
+
+/// A checked workflow on a connected target.
+pub(super) struct Session {
+    pub(super) engine: Engine,
+    pub(super) workflow: Workflow,
+    connection: Connection,
+}
+
+impl Session {
+    /// Checks the workflow first, so that its mistakes are shown before anything is connected.
+    pub(super) async fn open(
+        project: &mut Project,
+        source: &Arc<Source>,
+        target: &args::Target,
+        printer: &Arc<Printer>,
+    ) -> Result<Self, Problem> {
+        let (Checked { workflow, warnings }, catalogue) = project.load(source)?;
+        if printer.quiet == 0 {
+            show::diagnostics(printer, &warnings);
+        }
+        files::make_folder(&project.state())?;
+        let store = open_journal(project)?;
+        let connection = connect(project, target, printer).await?;
+        let actor = connection
+            .cloud
+            .actor()
+            .await
+            .map_err(|failure| {
+                Problem::new(
+                    Exit::SignIn,
+                    format!("cannot sign in to target `{}`: {failure}", connection.name),
+                )
+            })?
+            .id;
+        let width = workflow.steps.iter().map(|step| step.name.as_str().len()).max();
+        let audit = Audit::open(&project.state().join("audit.jsonl"), &actor, &connection.name)?;
+        let listeners: Vec<Arc<dyn Listener>> =
+            vec![Arc::new(audit), Progress::new(printer.clone(), width.unwrap_or_default())];
+        let cancellation = Cancellation::default();
+        stop_on_signal(cancellation.clone(), printer.clone());
+        let engine = Engine {
+            catalogue,
+            cloud: connection.cloud.clone(),
+            target: connection.name.clone(),
+            actor,
+            store,
+            keys: project.keys()?,
+            locks: project.state().join("locks"),
+            listeners,
+            cancellation,
+        };
+        Ok(Self { engine, workflow, connection })
+    }
+
+    /// Stops what was started for the session.
+    pub(super) async fn close(self) {
+        drop(self.engine);
+        self.connection.close().await;
+    }
+}
+
+pub(super) fn open_journal(project: &Project) -> Result<Store, Problem> {
+    Store::open(project.journal()).map_err(|error| Problem::new(Exit::Failed, error.to_string()))
+}
+
+/// The first signal asks the run to stop after the call that is under way; the second stops now.
+fn stop_on_signal(cancellation: Cancellation, printer: Arc<Printer>) {
+    tokio::spawn(async move {
+        signal().await;
+        cancellation.cancel();
+        printer.tell("  Stopping after the call that is under way; the run can be resumed. Again: stop now");
+        signal().await;
+        printer.tell("  Stopped; `lockkeeper runs list` shows what can be resumed");
+        #[allow(clippy::exit, reason = "the second signal means now, whatever is under way")]
+        std::process::exit(Exit::Cancelled as i32);
+    });
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// The inputs that the command line gives: the file's, then `-i`'s.
+pub(super) fn given(
+    workflow: &Workflow,
+    inputs: &args::Inputs,
+) -> Result<BTreeMap<String, Value>, Problem> {
+    let mut given = BTreeMap::new();
+    if let Some(path) = &inputs.inputs {
+        let text = files::read_to_string(path)?;
+        let wrong = |error: String| {
+            Problem::new(Exit::Usage, format!("cannot read inputs from {}: {error}", path.display()))
+        };
+        let table: BTreeMap<String, Value> = if path.extension().is_some_and(|e| e == "json") {
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+        } else {
+            toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
+        };
+        given.extend(table);
+    }
+    let mut mistakes = Vec::new();
+    for input in &inputs.input {
+        let Some((name, text)) = input.split_once('=') else {
+            return Err(Problem::new(
+                Exit::Usage,
+                format!("`-i {input}` does not say a value; write -i {input}=VALUE"),
+            ));
+        };
+        match workflow.parse_input(name, text) {
+            Ok(value) => {
+                given.insert(name.to_owned(), value);
+            }
+            Err(diagnostic) => mistakes.push(*diagnostic),
+        }
+    }
+    if mistakes.is_empty() { Ok(given) } else { Err(mistakes.into()) }
+}
+
+pub(super) async fn run(
+    mut project: Project,
+    command: args::Run,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Problem> {
+    let saved = command.plan.as_deref().map(super::plan::read).transpose()?;
+    let name = match (&command.workflow, &saved) {
+        (Some(name), _) => name.clone(),
+        (None, Some(saved)) => saved.workflow.clone(),
+        (None, None) => return Err(Problem::new(Exit::Usage, "no workflow is named")),
+    };
+    let source = project.workflow(&name)?;
+    let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let result = match &saved {
+        None => match given(&session.workflow, &command.inputs) {
+            Ok(given) => session.engine.run(&session.workflow, &given).await.map_err(Into::into),
+            Err(problem) => Err(problem),
+        },
+        Some(saved) => run_saved(&session, saved).await,
+    };
+    let exit = result.and_then(|report| finish(printer, &session.workflow, &report));
+    session.close().await;
+    exit
+}
+
+/// Runs exactly what a saved plan says, or nothing.
+async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, Problem> {
+    let given: BTreeMap<String, Value> = saved
+        .inputs
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let now = session.engine.plan(&session.workflow, &given).await?;
+    if now.hash != saved.hash {
+        let differences = saved.differences(&now);
+        return Err(Problem::new(
+            Exit::Policy,
+            format!("the plan no longer holds, so nothing was run:\n  - {}", differences.join("\n  - ")),
+        )
+        .help("plan again, look at it, and run the new plan"));
+    }
+    Ok(session.engine.run(&session.workflow, &given).await?)
+}
+
+pub(super) async fn resume(
+    mut project: Project,
+    run: &str,
+    target: &args::Target,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Problem> {
+    let recorded = open_journal(&project)?.run(run).await?;
+    let source = recorded_source(&recorded);
+    let target = args::Target {
+        target: target.target.clone().or_else(|| Some(recorded.beginning.target.clone())),
+        ..target.clone()
+    };
+    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let exit = if recorded.summary.mode == Mode::Undo {
+        let report = session.engine.resume_undo(&recorded.summary.id).await;
+        report.map_err(Problem::from).and_then(|report| super::undo::finish(printer, &report))
+    } else {
+        let report = session.engine.resume(&session.workflow, &recorded.summary.id).await;
+        report
+            .map_err(Problem::from)
+            .and_then(|report| finish(printer, &session.workflow, &report))
+    };
+    session.close().await;
+    exit
+}
+
+/// The workflow file as it was when the run began.
+pub(super) fn recorded_source(run: &lockkeeper_journal::Run) -> Arc<Source> {
+    Arc::new(Source {
+        path: format!("workflows/{}.toml (as run {} began)", run.summary.workflow, run.summary.id),
+        text: run.beginning.workflow_source.clone(),
+    })
+}
+
+/// Prints what a run came to.
+fn finish(printer: &Printer, workflow: &Workflow, report: &RunReport) -> Result<Exit, Problem> {
+    if printer.wants_json() {
+        printer.json(report)?;
+    } else {
+        show::outputs(printer, report)?;
+    }
+    if report.result != RunResult::Succeeded {
+        show::failure(printer, workflow, report);
+    }
+    Ok(match report.result {
+        RunResult::Succeeded => Exit::Done,
+        RunResult::Failed => Exit::Step,
+        RunResult::Cancelled => Exit::Cancelled,
+        RunResult::TimedOut => Exit::TimedOut,
+    })
+}

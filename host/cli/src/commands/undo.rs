@@ -1,0 +1,74 @@
+//! `undo`.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use lockkeeper_engine::{UndoReport, UndoSelection};
+
+use super::run::{Session, open_journal, recorded_source};
+use crate::args;
+use crate::exit::{Exit, Problem};
+use crate::printer::Printer;
+use crate::project::Project;
+use crate::show;
+
+pub(super) async fn undo(
+    mut project: Project,
+    command: &args::Undo,
+    no_input: bool,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Problem> {
+    let run = open_journal(&project)?.run(&command.run).await?;
+    let source = recorded_source(&run);
+    let target = args::Target {
+        target: command.target.target.clone().or_else(|| Some(run.beginning.target.clone())),
+        ..command.target.clone()
+    };
+    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let result = carry_out(&session, &run.summary.id, command, no_input, printer).await;
+    session.close().await;
+    result
+}
+
+async fn carry_out(
+    session: &Session,
+    run: &str,
+    command: &args::Undo,
+    no_input: bool,
+    printer: &Printer,
+) -> Result<Exit, Problem> {
+    for step in command.to.iter().chain(&command.keep) {
+        if session.workflow.step(step).is_none() {
+            return Err(Problem::new(Exit::Usage, format!("the run has no step `{step}`")));
+        }
+    }
+    let selection = UndoSelection { to: command.to.clone(), keep: command.keep.clone() };
+    let plan = session.engine.plan_undo(&session.workflow, run, &selection).await?;
+    printer.tell(&show::undo_plan(&plan));
+    if plan.calls().next().is_some() && !command.yes {
+        if no_input || !std::io::stdin().is_terminal() {
+            return Err(Problem::new(Exit::Usage, "nothing was taken back: nobody can be asked")
+                .help("look at the plan above, then say --yes"));
+        }
+        printer.tell("  Take this back? Only `yes` does.");
+        let mut answer = String::new();
+        std::io::stdin()
+            .read_line(&mut answer)
+            .map_err(|error| Problem::new(Exit::Failed, format!("cannot read the answer: {error}")))?;
+        if answer.trim() != "yes" {
+            return Err(Problem::new(Exit::Cancelled, "nothing was taken back"));
+        }
+    }
+    finish(printer, &session.engine.undo(&session.workflow, &plan).await?)
+}
+
+/// Prints what an undo came to.
+pub(super) fn finish(printer: &Printer, report: &UndoReport) -> Result<Exit, Problem> {
+    if printer.wants_json() {
+        printer.json(report)?;
+    } else {
+        printer.result(&show::undo_report(report))?;
+    }
+    let complete = report.left.iter().all(|left| left.expected);
+    Ok(if complete { Exit::Done } else { Exit::LeftBehind })
+}

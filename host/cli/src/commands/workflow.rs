@@ -1,0 +1,49 @@
+//! `workflow list`, `graph` and `docs`.
+
+use serde_json::json;
+
+use crate::args::Workflow;
+use crate::exit::{Exit, Problem};
+use crate::printer::Printer;
+use crate::project::Project;
+use crate::show;
+
+pub(super) fn workflow(
+    project: &Project,
+    command: &Workflow,
+    printer: &Printer,
+) -> Result<Exit, Problem> {
+    match command {
+        Workflow::List => {
+            let mut rows = Vec::new();
+            for (name, source) in project.workflows()? {
+                let title = match lockkeeper_workflow::parse(&source) {
+                    Ok(workflow) => workflow.title.unwrap_or_default(),
+                    Err(mistakes) => format!("({} mistakes; see `lockkeeper check`)", mistakes.0.len()),
+                };
+                rows.push((name, source.path.clone(), title));
+            }
+            if printer.wants_json() {
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|(name, path, title)| json!({ "name": name, "path": path, "title": title }))
+                    .collect();
+                printer.json(&rows)?;
+            } else {
+                let rows: Vec<_> =
+                    rows.into_iter().map(|(name, path, title)| vec![name, path, title]).collect();
+                printer.result(&show::table(&["WORKFLOW", "FILE", "TITLE"], &rows))?;
+            }
+        }
+        Workflow::Graph { workflow } => {
+            let (checked, _) = project.load(&project.workflow(workflow)?)?;
+            printer.result(&lockkeeper_workflow::dot(&checked.workflow))?;
+        }
+        Workflow::Docs { workflow } => {
+            let (checked, catalogue) = project.load(&project.workflow(workflow)?)?;
+            printer.result(&lockkeeper_workflow::docs(&checked.workflow, &catalogue))?;
+        }
+        Workflow::Check(command) => return super::check::check(project, command, printer),
+    }
+    Ok(Exit::Done)
+}

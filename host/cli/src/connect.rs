@@ -1,0 +1,171 @@
+//! From a target's name to a connected cloud, starting the simulator when that is the target.
+
+use std::path::Path;
+
+use lockkeeper_cloud::{Cloud, Credentials, Endpoints, SecretSource, SecretString, Target};
+use lockkeeper_gate::KeyRing;
+use lockkeeper_simulator::{Options, Profile, Running, StartError, StoreError};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::args;
+use crate::exit::{Exit, Problem};
+use crate::files;
+use crate::printer::Printer;
+use crate::project::{Place, Project};
+
+/// The file by which `sim start` tells other commands where it serves.
+const SERVING: &str = "serving.json";
+
+/// A connected target. The simulator, if it was started for it, lives as long.
+pub(crate) struct Connection {
+    pub(crate) name: String,
+    pub(crate) cloud: Cloud,
+    simulator: Option<Running>,
+}
+
+impl Connection {
+    /// Stops what was started for it.
+    pub(crate) async fn close(self) {
+        if let Some(simulator) = self.simulator {
+            simulator.stop().await;
+        }
+    }
+}
+
+/// Where a simulator serves: no secret in it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Serving {
+    pub(crate) pid: u32,
+    pub(crate) https: std::net::SocketAddr,
+    pub(crate) http: std::net::SocketAddr,
+    pub(crate) ca_pem: String,
+}
+
+impl Serving {
+    pub(crate) fn of(running: &Running) -> Self {
+        Self {
+            pid: std::process::id(),
+            https: running.https_address(),
+            http: running.http_address(),
+            ca_pem: running.ca_pem().to_owned(),
+        }
+    }
+
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), Problem> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+        files::write(&folder.join(SERVING), &text)
+    }
+
+    pub(crate) fn forget(folder: &Path) {
+        // A file that stays behind names a port where nobody answers; the next start replaces it.
+        let _ = std::fs::remove_file(folder.join(SERVING));
+    }
+
+    fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_str(&std::fs::read_to_string(folder.join(SERVING)).ok()?).ok()
+    }
+}
+
+/// How to start a simulator on a project's state.
+pub(crate) fn options(
+    project: &Project,
+    profile: &str,
+    seed: u64,
+    ports: (u16, u16),
+) -> Result<Options, Problem> {
+    let profile: Profile =
+        profile.parse().map_err(|error| Problem::new(Exit::Usage, format!("{error}")))?;
+    let keys = project.keys()?;
+    let seal_key = keys
+        .key("simulator")
+        .map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
+    Ok(Options {
+        folder: project.state().join("simulator"),
+        seal_key,
+        operator_secret: operator_secret(&keys)?,
+        profile,
+        seed,
+        https_port: ports.0,
+        http_port: ports.1,
+    })
+}
+
+/// The operator's client secret at the simulator: made from a key, so that it lies with the keys.
+fn operator_secret(keys: &KeyRing) -> Result<Zeroizing<String>, Problem> {
+    let key = keys
+        .key("simulator-operator")
+        .map_err(|error| Problem::new(Exit::Failed, error.to_string()))?;
+    let mut secret = Zeroizing::new(String::with_capacity(64));
+    for byte in key.iter() {
+        secret.push_str(&format!("{byte:02x}"));
+    }
+    Ok(secret)
+}
+
+/// Connects to the target that is asked for, or configured, or else to the simulator.
+pub(crate) async fn connect(
+    project: &mut Project,
+    asked: &args::Target,
+    printer: &Printer,
+) -> Result<Connection, Problem> {
+    let (name, place) = project.place(asked.target.as_deref())?;
+    let (target, simulator) = match place {
+        Place::Cloud(target) => (*target, None),
+        Place::Simulator => simulated(project, asked, printer).await?,
+    };
+    let cloud = Cloud::connect(target).await.map_err(|error| {
+        Problem::new(Exit::SignIn, format!("cannot connect to target `{name}`: {error}"))
+    })?;
+    Ok(Connection { name, cloud, simulator })
+}
+
+async fn simulated(
+    project: &Project,
+    asked: &args::Target,
+    printer: &Printer,
+) -> Result<(Target, Option<Running>), Problem> {
+    let options = options(project, &asked.sim_profile, asked.sim_seed, (0, 0))?;
+    let folder = options.folder.clone();
+    let secret = SecretString::new(options.operator_secret.to_string());
+    let operator = lockkeeper_simulator::Operator::seeded();
+    let (endpoints, simulator) = match lockkeeper_simulator::start(options).await {
+        Ok(running) => {
+            printer.say(&format!(
+                "  Simulator: no target is configured, so a local one stands in (state in {})",
+                folder.display()
+            ));
+            (endpoints(running.https_address(), running.ca_pem()), Some(running))
+        }
+        Err(StartError::Store(error @ StoreError::InUse(_))) => {
+            let serving = Serving::read(&folder).ok_or_else(|| {
+                Problem::new(Exit::Locked, error.to_string())
+                    .help("wait for it, or start `lockkeeper sim start`, which several can use")
+            })?;
+            printer.say(&format!(
+                "  Simulator: the one that serves at {} (process {})",
+                serving.https, serving.pid
+            ));
+            (endpoints(serving.https, &serving.ca_pem), None)
+        }
+        Err(error) => return Err(Problem::new(Exit::Failed, error.to_string())),
+    };
+    let target = Target {
+        tenant_id: Some(operator.tenant_id),
+        workspace: Some(operator.workspace_url),
+        account_id: Some(operator.account_id),
+        credentials: Credentials::ClientSecret {
+            client_id: Some(operator.client_id),
+            secret: Some(SecretSource::Value(secret)),
+        },
+        databricks_rate: Some(10_000),
+        endpoints: Some(endpoints),
+        ..Target::default()
+    };
+    Ok((target, simulator))
+}
+
+fn endpoints(address: std::net::SocketAddr, ca_pem: &str) -> Endpoints {
+    Endpoints { resolve_to: address, ca_pem: ca_pem.to_owned() }
+}

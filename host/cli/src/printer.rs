@@ -1,0 +1,87 @@
+//! The one place where anything is printed: results to stdout, all else to stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
+
+use anstream::ColorChoice;
+use serde::Serialize;
+
+use crate::args::{Color, Global, Output};
+use crate::exit::{Exit, Problem};
+
+/// Prints for one invocation of the program.
+pub(crate) struct Printer {
+    pub(crate) output: Output,
+    pub(crate) quiet: u8,
+    stderr: Mutex<()>,
+}
+
+impl Printer {
+    pub(crate) fn new(global: &Global) -> Self {
+        match global.color {
+            // anstream itself looks at NO_COLOR, CLICOLOR_FORCE, TERM and the terminal.
+            Color::Auto if std::env::var_os("FORCE_COLOR").is_some() => {
+                ColorChoice::Always.write_global();
+            }
+            Color::Auto => {}
+            Color::Always => ColorChoice::Always.write_global(),
+            Color::Never => ColorChoice::Never.write_global(),
+        }
+        Self { output: global.output, quiet: global.quiet, stderr: Mutex::new(()) }
+    }
+
+    /// Prints text that is the command's result. A reader that went away is no error.
+    pub(crate) fn result(&self, text: &str) -> Result<(), Problem> {
+        let mut stdout = anstream::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| {
+            if !text.ends_with('\n') {
+                stdout.write_all(b"\n")?;
+            }
+            stdout.flush()
+        });
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Problem::new(Exit::Failed, format!("cannot write the result: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints a value that is the command's result: one JSON document, on one line for ndjson.
+    pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Problem> {
+        let text = match self.output {
+            Output::Ndjson => serde_json::to_string(value),
+            Output::Json | Output::Text => serde_json::to_string_pretty(value),
+        };
+        self.result(&text.map_err(|error| Problem::new(Exit::Internal, error.to_string()))?)
+    }
+
+    /// Whether the result is JSON rather than text.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.output != Output::Text
+    }
+
+    /// Says something about the command's progress, unless that is not wanted.
+    pub(crate) fn say(&self, text: &str) {
+        if self.quiet == 0 {
+            self.tell(text);
+        }
+    }
+
+    /// Prints a warning or an error.
+    pub(crate) fn tell(&self, text: &str) {
+        let _one_at_a_time = self.stderr.lock();
+        // Nowhere is left to say that stderr is gone.
+        let _ = writeln!(anstream::stderr(), "{}", text.trim_end_matches('\n'));
+    }
+
+    /// Whether stderr redraws: a terminal, and no CI.
+    pub(crate) fn is_live(&self) -> bool {
+        self.quiet == 0 && io::stderr().is_terminal() && std::env::var_os("CI").is_none()
+    }
+
+    /// Whether colour reaches stderr, for what renders its own.
+    pub(crate) fn colours_stderr(&self) -> bool {
+        anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never
+    }
+}

@@ -1,0 +1,316 @@
+//! A project: its folder, its `lockkeeper.toml`, its workflows, plugins, grants and targets.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lockkeeper_cloud::Target;
+use lockkeeper_engine::{Catalogue, Component};
+use lockkeeper_gate::{KeyRing, Policy};
+use lockkeeper_runtime::{Runtime, RuntimeOptions};
+use lockkeeper_types::Value;
+use lockkeeper_workflow::{Checked, Source};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::exit::{Exit, Problem};
+use crate::files;
+
+/// The operator's file.
+pub(crate) const FILE: &str = "lockkeeper.toml";
+
+/// Where the state of a project lies, beside its file.
+const STATE: &str = ".lockkeeper";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    project: ProjectTable,
+    plugins: BTreeMap<String, PluginTable>,
+    targets: BTreeMap<String, TargetTable>,
+    grants: toml::Table,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProjectTable {
+    /// Where workflow files are: `workflows/*.toml`.
+    workflows: Option<Vec<String>>,
+    /// The state folder, `.lockkeeper` when left out.
+    state: Option<PathBuf>,
+    /// The target when none is said.
+    target: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PluginTable {
+    /// The component file.
+    path: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum TargetTable {
+    Simulator(SimulatorTable),
+    Cloud(Box<Target>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SimulatorTable {
+    sim: bool,
+}
+
+/// Where runs of a project can go.
+pub(crate) enum Place {
+    /// The embedded simulator.
+    Simulator,
+    /// A tenant and a workspace.
+    Cloud(Box<Target>),
+}
+
+/// A project, or the shipped files where there is none.
+pub(crate) struct Project {
+    /// The folder of `lockkeeper.toml`; the current folder without one.
+    root: PathBuf,
+    config: Option<Config>,
+}
+
+impl Project {
+    /// The project of `folder`, or the nearest one above the current folder, or none.
+    pub(crate) fn find(folder: Option<&Path>) -> Result<Self, Problem> {
+        let here = match folder {
+            Some(folder) => folder.to_owned(),
+            None => std::env::current_dir().map_err(|error| {
+                Problem::new(Exit::Failed, format!("cannot tell the current folder: {error}"))
+            })?,
+        };
+        let root = match folder {
+            Some(_) => here.join(FILE).is_file().then(|| here.clone()),
+            None => here
+                .ancestors()
+                .find(|folder| folder.join(FILE).is_file())
+                .map(Path::to_owned),
+        };
+        let Some(root) = root else { return Ok(Self { root: here, config: None }) };
+        let path = root.join(FILE);
+        let text = files::read_to_string(&path)?;
+        let config = toml::from_str(&text).map_err(|error| {
+            Problem::new(Exit::Usage, format!("{}: {error}", path.display()))
+        })?;
+        Ok(Self { root, config: Some(config) })
+    }
+
+    /// The state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        let configured = self.config.as_ref().and_then(|config| config.project.state.as_deref());
+        self.root.join(configured.unwrap_or(Path::new(STATE)))
+    }
+
+    /// The journal file.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.state().join("journal.db")
+    }
+
+    /// The keys of this project's sealed secrets: apart from its state, in a folder of this user.
+    pub(crate) fn keys(&self) -> Result<KeyRing, Problem> {
+        let state = std::path::absolute(self.state()).unwrap_or_else(|_| self.state());
+        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let folder = match std::env::var_os("LOCKKEEPER_KEYS") {
+            Some(folder) => PathBuf::from(folder),
+            None => user_folder("XDG_DATA_HOME", ".local/share")?.join("keys"),
+        };
+        Ok(KeyRing::new(folder.join(name)))
+    }
+
+    /// Where a run of `asked`, or of the configured target, goes, and the target's name.
+    pub(crate) fn place(&mut self, asked: Option<&str>) -> Result<(String, Place), Problem> {
+        let Some(config) = &mut self.config else {
+            return match asked {
+                None | Some("sim") => Ok(("sim".to_owned(), Place::Simulator)),
+                Some(name) => Err(Problem::new(
+                    Exit::Usage,
+                    format!("there is no target `{name}`: no {FILE} was found here or above"),
+                )
+                .help("`lockkeeper init` writes a project with a target to fill in")),
+            };
+        };
+        let name = asked
+            .map(str::to_owned)
+            .or_else(|| config.project.target.clone())
+            .unwrap_or_else(|| "sim".to_owned());
+        match config.targets.remove(&name) {
+            Some(TargetTable::Simulator(SimulatorTable { sim: true })) => {
+                Ok((name, Place::Simulator))
+            }
+            Some(TargetTable::Simulator(_)) => Err(Problem::new(
+                Exit::Usage,
+                format!("target `{name}` says `sim = false` and nothing else"),
+            )),
+            Some(TargetTable::Cloud(target)) => Ok((name, Place::Cloud(target))),
+            None if name == "sim" => Ok((name, Place::Simulator)),
+            None => {
+                let known: Vec<&str> = config.targets.keys().map(String::as_str).collect();
+                Err(Problem::new(
+                    Exit::Usage,
+                    format!("{FILE} has no target `{name}`; it has {}", known.join(", ")),
+                ))
+            }
+        }
+    }
+
+    /// The workflows by name: where each is, and its text.
+    pub(crate) fn workflows(&self) -> Result<BTreeMap<String, Arc<Source>>, Problem> {
+        let mut found = BTreeMap::new();
+        let Some(config) = &self.config else {
+            for (name, text) in lockkeeper_plugins::WORKFLOWS {
+                let source = Source { path: format!("workflows/{name}.toml"), text: (*text).to_owned() };
+                found.insert((*name).to_owned(), Arc::new(source));
+            }
+            return Ok(found);
+        };
+        let default = ["workflows/*.toml".to_owned()];
+        for pattern in config.project.workflows.as_deref().unwrap_or(&default) {
+            for path in files::matching(&self.root, pattern)? {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let shown = path.strip_prefix(&self.root).unwrap_or(&path).display().to_string();
+                let source = Source { path: shown, text: files::read_to_string(&path)? };
+                found.insert(name, Arc::new(source));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The workflow called `name`, or the file of that path.
+    pub(crate) fn workflow(&self, name: &str) -> Result<Arc<Source>, Problem> {
+        let path = Path::new(name);
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            return Ok(Arc::new(Source {
+                path: name.to_owned(),
+                text: files::read_to_string(path)?,
+            }));
+        }
+        let mut workflows = self.workflows()?;
+        if let Some(source) = workflows.remove(name) {
+            return Ok(source);
+        }
+        let known: Vec<String> = workflows.into_keys().collect();
+        let near = known.iter().find(|known| strsim::osa_distance(known, name) <= 2);
+        let problem = Problem::new(Exit::NotFound, format!("there is no workflow `{name}`"));
+        Err(match near {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(format!("there are: {}", known.join(", "))),
+        })
+    }
+
+    /// The plugins, loaded, with their grants. Only those in `wanted`, where that is given.
+    pub(crate) fn catalogue(
+        &self,
+        runtime: &Runtime,
+        wanted: Option<&[String]>,
+    ) -> Result<Catalogue, Problem> {
+        let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name));
+        let mut components: BTreeMap<String, Component> = lockkeeper_plugins::builtin()
+            .iter()
+            .filter(|builtin| is_wanted(builtin.name))
+            .map(|builtin| {
+                let bytes = Cow::Borrowed(builtin.component);
+                (builtin.name.to_owned(), Component { name: builtin.name.to_owned(), bytes })
+            })
+            .collect();
+        let own = self.config.as_ref().map(|config| &config.plugins);
+        for (name, plugin) in own.into_iter().flatten().filter(|(name, _)| is_wanted(name)) {
+            let bytes = Cow::Owned(files::read(&self.root.join(&plugin.path))?);
+            components.insert(name.clone(), Component { name: name.clone(), bytes });
+        }
+        let components = components.into_values().collect();
+        Catalogue::load(runtime, components, self.policy()?).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Problem::new(Exit::Usage, lines.join("\n"))
+        })
+    }
+
+    /// The names of all plugins.
+    pub(crate) fn plugin_names(&self) -> Vec<String> {
+        let own = self.config.as_ref().map(|config| config.plugins.keys().cloned());
+        let builtin = lockkeeper_plugins::builtin().iter().map(|builtin| builtin.name.to_owned());
+        let mut names: Vec<String> = builtin.chain(own.into_iter().flatten()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn policy(&self) -> Result<Policy, Problem> {
+        let shipped: Config;
+        let grants = if let Some(config) = &self.config {
+            &config.grants
+        } else {
+            shipped = toml::from_str(lockkeeper_plugins::GRANTS)
+                .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+            &shipped.grants
+        };
+        let grants: Value = serde_json::to_value(grants)
+            .map_err(|error| Problem::new(Exit::Usage, error.to_string()))?;
+        Policy::parse(&grants).map_err(|errors| {
+            let lines: Vec<String> =
+                errors.iter().map(|error| format!("{FILE}: {error}")).collect();
+            Problem::new(Exit::Usage, lines.join("\n"))
+        })
+    }
+
+    /// Loads and checks a workflow with the plugins it names.
+    pub(crate) fn load(&self, source: &Arc<Source>) -> Result<(Checked, Catalogue), Problem> {
+        let runtime = runtime()?;
+        let wanted = match lockkeeper_workflow::parse(source) {
+            Ok(workflow) => Some(
+                workflow.steps.iter().map(|step| step.plugin.as_str().to_owned()).collect::<Vec<_>>(),
+            ),
+            Err(_) => None,
+        };
+        let catalogue = self.catalogue(&runtime, wanted.as_deref())?;
+        let known = Known { catalogue: &catalogue, names: self.plugin_names() };
+        let checked = lockkeeper_workflow::load(source, &known)
+            .map_err(|diagnostics| Problem::from(diagnostics.0))?;
+        Ok((checked, catalogue))
+    }
+}
+
+/// A catalogue that holds only the plugins at hand, under the names of all.
+struct Known<'a> {
+    catalogue: &'a Catalogue,
+    names: Vec<String>,
+}
+
+impl lockkeeper_workflow::Plugins for Known<'_> {
+    fn signature(&self, plugin: &str) -> Option<&lockkeeper_types::Signature> {
+        self.catalogue.signature(plugin)
+    }
+    fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+    fn denied(&self, plugin: &str) -> Vec<lockkeeper_workflow::Denied> {
+        self.catalogue.denied(plugin)
+    }
+}
+
+/// The runtime, with its cache of compiled plugins.
+pub(crate) fn runtime() -> Result<Runtime, Problem> {
+    let cache = match std::env::var_os("LOCKKEEPER_CACHE") {
+        Some(folder) => PathBuf::from(folder),
+        None => user_folder("XDG_CACHE_HOME", ".cache")?,
+    };
+    Runtime::new(RuntimeOptions { cache: Some(cache) })
+        .map_err(|error| Problem::new(Exit::Failed, error.to_string()))
+}
+
+/// lockkeeper's folder below the one that `variable` names, or below `fallback` in the home folder.
+fn user_folder(variable: &str, fallback: &str) -> Result<PathBuf, Problem> {
+    let base = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(fallback)));
+    base.map(|base| base.join("lockkeeper")).ok_or_else(|| {
+        Problem::new(Exit::Failed, format!("cannot tell the home folder; set {variable}"))
+    })
+}

@@ -1,0 +1,132 @@
+//! What a run would do, without doing it.
+
+use lockkeeper_gate::{Change, PlannedCall};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::report::StepReport;
+
+/// A plan, in the stable shape of `--output json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The workflow's name.
+    pub workflow: String,
+    /// SHA-256 of the workflow file.
+    pub workflow_digest: String,
+    /// SHA-256 of each plugin's component.
+    pub plugin_digests: std::collections::BTreeMap<String, String>,
+    /// The target's name.
+    pub target: String,
+    /// The inputs it was made for.
+    pub inputs: lockkeeper_types::Value,
+    /// The steps, in the order of the file.
+    pub steps: Vec<StepReport>,
+    /// Every write, in the order of the steps.
+    pub calls: Vec<PlannedCall>,
+    /// How many objects were read.
+    pub reads: u64,
+    /// How many objects were found that stay as they are.
+    pub unchanged: usize,
+    /// `sha256:` and the digest of all of the above that a run can hold to.
+    pub hash: String,
+}
+
+/// How many objects a plan would …
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// … create.
+    pub create: usize,
+    /// … change.
+    pub update: usize,
+    /// … delete.
+    pub delete: usize,
+    /// … start.
+    pub run: usize,
+}
+
+impl PlanReport {
+    /// How many objects it would create, change, delete and start.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for call in &self.calls {
+            match call.change() {
+                Change::Create => counts.create += 1,
+                Change::Update => counts.update += 1,
+                Change::Delete => counts.delete += 1,
+                Change::Run => counts.run += 1,
+                Change::Unchanged => {}
+            }
+        }
+        counts
+    }
+
+    /// Whether it changes nothing. Starting a run is not a change.
+    pub fn is_empty(&self) -> bool {
+        let counts = self.counts();
+        counts.create + counts.update + counts.delete == 0
+    }
+
+    /// The hash that binds a run to this plan: files, inputs and every call with the state it
+    /// found.
+    pub(crate) fn compute_hash(&self) -> String {
+        let calls: Vec<_> = self
+            .calls
+            .iter()
+            .map(|call| (&call.step, &call.operation, &call.arguments, &call.before, &call.after))
+            .collect();
+        let bound = serde_json::json!([
+            self.workflow_digest,
+            self.plugin_digests,
+            self.target,
+            self.inputs,
+            calls
+        ]);
+        let digest = Sha256::digest(bound.to_string());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+
+    /// What differs between this plan and a newer one of the same workflow, in words.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.workflow_digest != now.workflow_digest {
+            found.push("the workflow file changed".to_owned());
+        }
+        for (plugin, digest) in &now.plugin_digests {
+            if self.plugin_digests.get(plugin) != Some(digest) {
+                found.push(format!("plugin `{plugin}` changed"));
+            }
+        }
+        if self.target != now.target {
+            found.push(format!("the target is `{}`, not `{}`", now.target, self.target));
+        }
+        if self.inputs != now.inputs {
+            found.push("the inputs differ".to_owned());
+        }
+        let about = |call: &PlannedCall| {
+            format!("{}: {} {} `{}`", call.step, call.operation, call.object.kind, call.object.name)
+        };
+        for call in &self.calls {
+            match now.calls.iter().find(|other| same_place(call, other)) {
+                None => found.push(format!("{} is no longer needed", about(call))),
+                Some(other) if other.before != call.before => {
+                    found.push(format!("{} changed since", about(call)));
+                }
+                Some(other) if other != call => {
+                    found.push(format!("{} would be written differently", about(call)));
+                }
+                Some(_) => {}
+            }
+        }
+        for call in &now.calls {
+            if !self.calls.iter().any(|other| same_place(call, other)) {
+                found.push(format!("{} was not planned", about(call)));
+            }
+        }
+        found
+    }
+}
+
+fn same_place(a: &PlannedCall, b: &PlannedCall) -> bool {
+    a.step == b.step && a.operation == b.operation && a.object == b.object
+}

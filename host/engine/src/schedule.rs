@@ -1,0 +1,390 @@
+//! Which step runs when: as soon as those it waits for have ended, several at once.
+//!
+//! The order in which steps start and end is read from the journal as far as it goes, so a
+//! resumed run takes the same decisions again up to the point where the earlier process stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use lockkeeper_gate::{Event, Halt, RunGate, Settle};
+use lockkeeper_journal::{Durable, Fault, StepEnd, Started};
+use lockkeeper_types::{Value, unknown};
+use lockkeeper_workflow::{Backoff, Decision, Diagnostic, Scope, Step, Workflow};
+use time::OffsetDateTime;
+
+use crate::catalogue::Catalogue;
+use crate::report::{StepFailure, StepReport, StepResult};
+use crate::step::{Attempt, Attempted};
+
+/// What the scheduler works with.
+pub(crate) struct Schedule<'a> {
+    pub(crate) workflow: &'a Workflow,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) run: Arc<RunGate>,
+    pub(crate) seed: [u8; 32],
+    pub(crate) started_at: OffsetDateTime,
+}
+
+/// Why the scheduler stopped before every step had its turn.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// A step failed.
+    Failed,
+    /// A step was halted from the gate's side; nothing was recorded of its end.
+    Halted(Halt),
+    /// A value of the file could not be evaluated.
+    Evaluation(Box<Diagnostic>),
+}
+
+struct Ended {
+    address: String,
+    attempted: Result<Attempted, Halt>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Attempts started, by step.
+    attempts: BTreeMap<String, u32>,
+    /// Attempts since the last time a person asked to go on, by step.
+    automatic: BTreeMap<String, u32>,
+    /// The last failure and whether an earlier process recorded it, by step.
+    failed: BTreeMap<String, (StepFailure, bool)>,
+    reports: BTreeMap<String, StepReport>,
+    outstanding: usize,
+}
+
+impl Schedule<'_> {
+    /// Runs the steps. `scope` receives their outputs.
+    pub(crate) async fn run(
+        &self,
+        durable: &mut dyn Durable,
+        scope: &mut Scope,
+    ) -> (Vec<StepReport>, Result<(), Stopped>) {
+        let mut progress = Progress::default();
+        let result = self.advance(durable, scope, &mut progress).await;
+        let reports = self
+            .workflow
+            .steps
+            .iter()
+            .map(|step| {
+                progress.reports.remove(step.name.as_str()).unwrap_or_else(|| {
+                    let failure =
+                        progress.failed.remove(step.name.as_str()).map(|(failure, _)| failure);
+                    StepReport {
+                        result: if failure.is_some() {
+                            StepResult::Failed
+                        } else {
+                            StepResult::NotRun
+                        },
+                        error: failure,
+                        ..empty_report(step)
+                    }
+                })
+            })
+            .collect();
+        (reports, result)
+    }
+
+    async fn advance(
+        &self,
+        durable: &mut dyn Durable,
+        scope: &mut Scope,
+        progress: &mut Progress,
+    ) -> Result<(), Stopped> {
+        let order = self.workflow.order();
+        let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
+        loop {
+            if progress.failed.is_empty() {
+                self.start_ready(&order, durable, scope, progress, &running).await?;
+            }
+            if progress.outstanding == 0 {
+                if progress.failed.is_empty() {
+                    return Ok(());
+                }
+                // Everything under way has ended. What failed in an earlier process is what a
+                // person asked to try again; what failed just now ends the run.
+                if progress.failed.values().any(|(_, replayed)| !replayed) {
+                    return Err(Stopped::Failed);
+                }
+                for (step, _) in std::mem::take(&mut progress.failed) {
+                    progress.automatic.remove(&step);
+                    let step = self.step(&step)?;
+                    self.start(step, Duration::ZERO, durable, scope, progress, &running).await?;
+                }
+                continue;
+            }
+            let mut halted = None;
+            let next = {
+                let halted = &mut halted;
+                let completion = async {
+                    let Some(ended) = running.next().await else {
+                        return Err(Fault::Stopped("no step is under way".to_owned()));
+                    };
+                    match ended.attempted {
+                        Ok(attempted) => Ok(StepEnd {
+                            address: ended.address,
+                            outcome: serde_json::to_value(attempted)
+                                .map_err(|error| Fault::Stopped(error.to_string()))?,
+                        }),
+                        Err(halt) => {
+                            let fault = Fault::Stopped(halt.to_string());
+                            *halted = Some(halt);
+                            Err(fault)
+                        }
+                    }
+                };
+                durable.next_step(Box::pin(completion)).await
+            };
+            let finished = match (next, halted) {
+                (Err(_), Some(halt)) => return Err(Stopped::Halted(halt)),
+                (next, _) => next.map_err(halted_by)?,
+            };
+            progress.outstanding -= 1;
+            self.take(finished.end, finished.replayed, durable, scope, progress, &running).await?;
+        }
+    }
+
+    /// Starts every step whose turn it is.
+    async fn start_ready(
+        &self,
+        order: &BTreeMap<&str, Vec<&str>>,
+        durable: &mut dyn Durable,
+        scope: &mut Scope,
+        progress: &mut Progress,
+        running: &FuturesUnordered<BoxFuture<'static, Ended>>,
+    ) -> Result<(), Stopped> {
+        // A skipped step may free the next one, so look again until nothing moves.
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for step in &self.workflow.steps {
+                let name = step.name.as_str();
+                let waits = order.get(name).is_some_and(|before| {
+                    before.iter().any(|before| !progress.reports.contains_key(*before))
+                });
+                if waits
+                    || progress.attempts.contains_key(name)
+                    || progress.reports.contains_key(name)
+                {
+                    continue;
+                }
+                moved = true;
+                match self.workflow.evaluate_when(step, scope).map_err(Stopped::Evaluation)? {
+                    Decision::Run => {
+                        self.start(step, Duration::ZERO, durable, scope, progress, running).await?;
+                    }
+                    Decision::Skip { reason } => self.skip(step, reason, scope, progress)?,
+                    Decision::Unknown { step: after } => {
+                        let reason = format!("decided after {after}");
+                        self.skip(step, reason, scope, progress)?;
+                        scope.steps.insert(name.to_owned(), self.unknown_outputs(step));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(
+        &self,
+        step: &Step,
+        reason: String,
+        scope: &mut Scope,
+        progress: &mut Progress,
+    ) -> Result<(), Stopped> {
+        let name = step.name.as_str();
+        self.run
+            .events
+            .tell(Some(name), &Event::StepSkipped { reason: reason.clone() })
+            .map_err(|error| Stopped::Halted(error.into()))?;
+        scope.steps.insert(name.to_owned(), Value::Null);
+        let report =
+            StepReport { result: StepResult::Skipped, reason: Some(reason), ..empty_report(step) };
+        progress.reports.insert(name.to_owned(), report);
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        step: &Step,
+        pause: Duration,
+        durable: &mut dyn Durable,
+        scope: &Scope,
+        progress: &mut Progress,
+        running: &FuturesUnordered<BoxFuture<'static, Ended>>,
+    ) -> Result<(), Stopped> {
+        let name = step.name.as_str();
+        let plugin = self.catalogue.plugin(&step.plugin).ok_or_else(|| {
+            Stopped::Halted(Halt::Journal(Fault::Stopped(format!(
+                "plugin `{}` is no longer there",
+                step.plugin.as_str()
+            ))))
+        })?;
+        let inputs = self
+            .workflow
+            .evaluate_with(step, scope, plugin.signature())
+            .map_err(Stopped::Evaluation)?;
+        let number = progress.attempts.entry(name.to_owned()).or_default();
+        *number += 1;
+        *progress.automatic.entry(name.to_owned()).or_default() += 1;
+        let attempt = Attempt {
+            run: self.run.clone(),
+            plugin: plugin.clone(),
+            grants: self.catalogue.grants(&step.plugin),
+            step: name.to_owned(),
+            number: *number,
+            settle: step.settle.as_ref().map(|settle| Settle {
+                reads: settle.reads,
+                timeout: Duration::from_secs(settle.timeout),
+            }),
+            timeout: step.timeout,
+            inputs,
+            seed: self.seed,
+            started_at: self.started_at,
+        };
+        let address = format!("{name}#{number}");
+        match durable.start_step(&address).await.map_err(halted_by)? {
+            Started::Finished => {}
+            Started::Open(own) => running.push(Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Ended { address, attempted: attempt.make(own).await }
+            })),
+        }
+        progress.outstanding += 1;
+        Ok(())
+    }
+
+    /// Takes in how an attempt ended.
+    async fn take(
+        &self,
+        end: StepEnd,
+        replayed: bool,
+        durable: &mut dyn Durable,
+        scope: &mut Scope,
+        progress: &mut Progress,
+        running: &FuturesUnordered<BoxFuture<'static, Ended>>,
+    ) -> Result<(), Stopped> {
+        let name = end.address.split('#').next().unwrap_or_default().to_owned();
+        let step = self.step(&name)?;
+        let attempted: Attempted = serde_json::from_value(end.outcome)
+            .map_err(|error| halted_by(Fault::Stopped(error.to_string())))?;
+        let failure = match attempted {
+            Attempted::Done { outputs, changes, notes } => {
+                if replayed {
+                    self.run.remember_made(&outputs);
+                }
+                match self.unmet(step, &outputs, scope)? {
+                    None => {
+                        scope.steps.insert(name.clone(), outputs.clone());
+                        let report = StepReport {
+                            result: StepResult::Succeeded,
+                            outputs,
+                            notes,
+                            changes,
+                            ..empty_report(step)
+                        };
+                        progress.reports.insert(name, report);
+                        return Ok(());
+                    }
+                    Some(failure) => failure,
+                }
+            }
+            Attempted::Failed(failure) => failure,
+        };
+        let automatic = progress.automatic.get(&name).copied().unwrap_or_default();
+        let again = automatic < step.retry.max && worth_another(step, &failure);
+        if !replayed {
+            self.run
+                .events
+                .tell(
+                    Some(&name),
+                    &Event::StepFailed {
+                        message: failure.message.clone(),
+                        retried: again,
+                    },
+                )
+                .map_err(|error| Stopped::Halted(error.into()))?;
+        }
+        if again {
+            let pause = if replayed { Duration::ZERO } else { pause(step, automatic) };
+            return self.start(step, pause, durable, scope, progress, running).await;
+        }
+        progress.failed.insert(name, (failure, replayed));
+        Ok(())
+    }
+
+    /// The failure that unmet expectations make.
+    fn unmet(
+        &self,
+        step: &Step,
+        outputs: &Value,
+        scope: &Scope,
+    ) -> Result<Option<StepFailure>, Stopped> {
+        let unmet = self
+            .workflow
+            .evaluate_expect(step, outputs, scope)
+            .map_err(Stopped::Evaluation)?;
+        if unmet.is_empty() {
+            return Ok(None);
+        }
+        let said: Vec<String> = unmet
+            .iter()
+            .map(|failure| {
+                let values: Vec<String> =
+                    failure.values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                format!("`{}` does not hold ({})", failure.expression, values.join(", "))
+            })
+            .collect();
+        Ok(Some(StepFailure::new("LK9001", said.join("; "))))
+    }
+
+    fn unknown_outputs(&self, step: &Step) -> Value {
+        let outputs = step.outputs.iter().map(|field| {
+            let placeholder = unknown::placeholder(step.name.as_str(), &field.name);
+            (field.name.clone(), Value::String(placeholder))
+        });
+        Value::Object(outputs.collect())
+    }
+
+    fn step(&self, name: &str) -> Result<&Step, Stopped> {
+        self.workflow.step(name).ok_or_else(|| {
+            halted_by(Fault::Stopped(format!("the workflow has no step `{name}` any more")))
+        })
+    }
+}
+
+fn halted_by(fault: Fault) -> Stopped {
+    Stopped::Halted(Halt::Journal(fault))
+}
+
+fn empty_report(step: &Step) -> StepReport {
+    StepReport {
+        id: step.name.as_str().to_owned(),
+        plugin: step.plugin.as_str().to_owned(),
+        result: StepResult::NotRun,
+        outputs: Value::Null,
+        notes: Vec::new(),
+        changes: 0,
+        reason: None,
+        error: None,
+    }
+}
+
+fn worth_another(step: &Step, failure: &StepFailure) -> bool {
+    failure
+        .class
+        .as_deref()
+        .is_some_and(|class| step.retry.on.iter().any(|on| on.as_str() == class))
+}
+
+fn pause(step: &Step, attempts: u32) -> Duration {
+    let first = Duration::from_millis(step.retry.first);
+    let pause = match step.retry.backoff {
+        Backoff::Constant => first,
+        Backoff::Exponential => first.saturating_mul(1 << attempts.saturating_sub(1).min(20)),
+    };
+    pause.min(Duration::from_millis(step.retry.cap))
+}

@@ -1,0 +1,238 @@
+//! Taking a run back: its writes' inverses, newest first, and nothing that is not its own.
+
+use lockkeeper_gate::{
+    Call, Grants, Halt, Inverse, Record, RunGate, StepGate, Written,
+};
+use lockkeeper_journal::Durable;
+use lockkeeper_types::Value;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a whole undo may take.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Which steps to take back.
+#[derive(Clone, Debug, Default)]
+pub struct UndoSelection {
+    /// Take back what came after this step, and leave it and what came before.
+    pub to: Option<String>,
+    /// Leave what these steps wrote.
+    pub keep: Vec<String>,
+}
+
+/// What an undo would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoPlan {
+    /// The run that is taken back.
+    pub run: String,
+    /// Its writes, newest first.
+    pub items: Vec<UndoItem>,
+}
+
+/// One write of the run, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoItem {
+    /// The write.
+    pub written: Written,
+    /// What becomes of it.
+    pub state: UndoState,
+}
+
+/// What becomes of one write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UndoState {
+    /// It is taken back by this call.
+    Ready(Call),
+    /// It has been taken back already, or there is nothing to take back.
+    Done,
+    /// Somebody changed the object since; it is left as it is.
+    Changed {
+        /// The object's state now.
+        now: Value,
+    },
+    /// It cannot be taken back.
+    Impossible(String),
+    /// The operator or the workflow wants it kept.
+    Kept,
+}
+
+/// What an undo came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UndoReport {
+    /// The undo's own run.
+    pub undo: String,
+    /// The run that was taken back.
+    pub run: String,
+    /// How many writes were taken back.
+    pub undone: usize,
+    /// What is still there.
+    pub left: Vec<LeftBehind>,
+}
+
+/// Something that an undo left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftBehind {
+    /// The step that wrote it.
+    pub step: String,
+    /// What it is.
+    pub object: String,
+    /// Why it is still there.
+    pub reason: String,
+    /// Whether that was asked for, or cannot be otherwise; such remains are no failure.
+    pub expected: bool,
+}
+
+impl UndoPlan {
+    /// Plans the undo of what `record` says `run` wrote. Sends reads only.
+    pub(crate) async fn make(
+        gate: &RunGate,
+        run: &str,
+        record: Record,
+        steps: &[(String, bool)],
+        selection: &UndoSelection,
+    ) -> Result<Self, lockkeeper_cloud::Failure> {
+        let position = |step: &str| steps.iter().position(|(name, _)| name == step);
+        let from = selection.to.as_deref().and_then(position);
+        let mut items: Vec<UndoItem> = Vec::new();
+        for written in record.written.into_iter().rev() {
+            let kept = selection.keep.contains(&written.step)
+                || steps.iter().any(|(name, keep)| *name == written.step && *keep)
+                || from.is_some_and(|from| position(&written.step).is_some_and(|at| at <= from));
+            let state = if kept {
+                UndoState::Kept
+            } else {
+                match written.inverse()? {
+                    Inverse::Nothing => UndoState::Done,
+                    Inverse::Impossible(reason) => UndoState::Impossible(reason.to_owned()),
+                    Inverse::Call(operation, arguments) => {
+                        let call = Call { operation: operation.to_owned(), arguments };
+                        // An object that the run wrote twice is in the state that the newer
+                        // write's inverse leaves by the time the older one's turn comes.
+                        let newer = items.iter().find(|item| {
+                            item.written.object == written.object
+                                && matches!(item.state, UndoState::Ready(_))
+                        });
+                        if newer.is_some() {
+                            UndoState::Ready(call)
+                        } else {
+                            let now = gate.look(&written).await?;
+                            judge(&written, now.unwrap_or_default(), call)
+                        }
+                    }
+                }
+            };
+            items.push(UndoItem { written, state });
+        }
+        Ok(Self { run: run.to_owned(), items })
+    }
+
+    /// The calls to make, in order.
+    pub fn calls(&self) -> impl Iterator<Item = (&Written, &Call)> {
+        self.items.iter().filter_map(|item| match &item.state {
+            UndoState::Ready(call) => Some((&item.written, call)),
+            _ => None,
+        })
+    }
+}
+
+/// Makes the calls of `plan`, which the record of `durable` fixes at its first entry.
+pub(crate) async fn carry_out(
+    gate: Arc<RunGate>,
+    plan: &UndoPlan,
+    durable: Box<dyn Durable>,
+) -> Result<(usize, Vec<LeftBehind>), Halt> {
+    let mut at_gate = StepGate::new(
+        gate.clone(),
+        "undo",
+        Grants::everything("undo"),
+        None,
+        Instant::now() + TIMEOUT,
+        durable,
+    );
+    let fixed = at_gate
+        .fix("undo-plan", serde_json::to_value(plan).unwrap_or_default())
+        .await?;
+    let plan: UndoPlan = serde_json::from_value(fixed).unwrap_or_else(|_| plan.clone());
+    let mut left: Vec<LeftBehind> = Vec::new();
+    let mut undone = 0;
+    for (written, call) in plan.calls() {
+        if let Err(error) = at_gate.call(&call.operation, call.arguments.clone()).await? {
+            left.push(LeftBehind {
+                step: written.step.clone(),
+                object: about(written),
+                reason: describe(&error),
+                expected: false,
+            });
+        } else {
+            undone += 1;
+        }
+    }
+    for item in &plan.items {
+        let (reason, expected) = match &item.state {
+            UndoState::Ready(_) => match gate.look(&item.written).await {
+                // Gone, or as it was: proven.
+                Ok(now) if now.clone().unwrap_or_default() == item.written.before => continue,
+                Ok(_) if plan.older_write_of_same_object(item) => continue,
+                Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,
+                Ok(Some(_)) => ("it is still there, or not as it was before".to_owned(), false),
+                Ok(None) => ("it was there before and is gone now".to_owned(), false),
+                Err(failure) => (format!("whether it is gone cannot be told: {failure}"), false),
+            },
+            UndoState::Changed { .. } => ("somebody changed it since".to_owned(), false),
+            UndoState::Impossible(reason) => (reason.clone(), true),
+            UndoState::Kept => ("kept, as asked".to_owned(), true),
+            UndoState::Done => continue,
+        };
+        left.push(LeftBehind {
+            step: item.written.step.clone(),
+            object: about(&item.written),
+            reason,
+            expected,
+        });
+    }
+    Ok((undone, left))
+}
+
+/// What becomes of a write whose object is in the state `now`.
+fn judge(written: &Written, now: Value, call: Call) -> UndoState {
+    if now == written.after {
+        UndoState::Ready(call)
+    } else if now == written.before || now.is_null() {
+        UndoState::Done
+    } else if now.is_array() {
+        // A list's inverse takes out exactly what the run put in, whatever others did.
+        UndoState::Ready(call)
+    } else {
+        UndoState::Changed { now }
+    }
+}
+
+impl UndoPlan {
+    /// Whether an older write of the run to the same object is taken back as well, so that this
+    /// one's state before is not the final one.
+    fn older_write_of_same_object(&self, item: &UndoItem) -> bool {
+        self.items
+            .iter()
+            .skip_while(|other| *other != item)
+            .skip(1)
+            .any(|other| {
+                other.written.object == item.written.object
+                    && matches!(other.state, UndoState::Ready(_))
+            })
+    }
+}
+
+fn about(written: &Written) -> String {
+    format!("{} {}", written.object.kind, written.object.name)
+}
+
+/// An error in the shape of `step/types.error`, in one line.
+fn describe(error: &Value) -> String {
+    let failure = error.as_object().and_then(|cases| cases.values().next());
+    let text = |name: &str| {
+        failure.and_then(|failure| failure.get(name)).and_then(Value::as_str).unwrap_or_default()
+    };
+    format!("{} {}: {}", text("service"), text("code"), text("message"))
+}

@@ -1,0 +1,69 @@
+//! A call: one use of an operation, as a plain value.
+
+use lockkeeper_types::Value;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One use of an operation. Secrets in it are handles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// `PACKAGE/INTERFACE.FUNCTION`
+    pub operation: String,
+    /// The WIT function's parameters by name.
+    pub arguments: Value,
+}
+
+impl Call {
+    /// SHA-256 of the call, in hexadecimal. Object keys are ordered before hashing, so equal
+    /// calls have equal digests.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.operation.as_bytes());
+        hash_value(&mut hasher, &self.arguments);
+        hex(&hasher.finalize())
+    }
+}
+
+fn hash_value(hasher: &mut Sha256, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| name.as_str());
+            hasher.update(b"{");
+            for (name, value) in fields {
+                hash_value(hasher, &Value::String(name.clone()));
+                hash_value(hasher, value);
+            }
+            hasher.update(b"}");
+        }
+        Value::Array(items) => {
+            hasher.update(b"[");
+            for item in items {
+                hash_value(hasher, item);
+            }
+            hasher.update(b"]");
+        }
+        scalar => {
+            hasher.update(scalar.to_string().as_bytes());
+            hasher.update(b"\n");
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_order_of_fields_does_not_matter_and_all_else_does() {
+        let call = |arguments| Call { operation: "a/b.c".into(), arguments }.digest();
+        assert_eq!(call(json!({ "x": 1, "y": [2] })), call(json!({ "y": [2], "x": 1 })));
+        assert_ne!(call(json!({ "x": 1 })), call(json!({ "x": "1" })));
+        assert_ne!(call(json!(["ab", "c"])), call(json!(["a", "bc"])));
+    }
+}

@@ -1,0 +1,352 @@
+//! The operator's grants: which plugin may use which operation, with which arguments, how often.
+//!
+//! Two keys open the gate. The plugin's imports ask; the operator's file allows; neither widens
+//! the other. Nothing that a run produces flows into a policy.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use lockkeeper_types::{Import, Value};
+use serde::Deserialize;
+
+use crate::operations;
+
+/// Interfaces that only speak to lockkeeper itself and need no grant.
+const OWN_INTERFACES: [&str; 3] = ["step/types", "step/progress", "step/timer"];
+
+/// The `[grants.*]` tables of `lockkeeper.toml`, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    plugins: BTreeMap<String, Grants>,
+}
+
+/// What one plugin may do.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    plugin: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    /// `entra/applications`, as the operator wrote it.
+    interface: String,
+    /// The functions it covers; all of the interface's when absent.
+    functions: Option<Vec<String>>,
+    when: Option<String>,
+    max_calls: Option<u64>,
+}
+
+/// A grant as it stands in the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Word(String),
+    Functions(Vec<String>),
+    Limited(Limited),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limited {
+    #[serde(default)]
+    functions: Option<Vec<String>>,
+    #[serde(default)]
+    when: Option<String>,
+    #[serde(default)]
+    max_calls: Option<u64>,
+}
+
+/// What is wrong with a grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("grant {key:?} of plugin `{plugin}`: {problem}")]
+pub struct PolicyError {
+    /// The table's name.
+    pub plugin: String,
+    /// The key in the table.
+    pub key: String,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+/// A refusal by policy: what was asked and the line that would allow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The TOML to add to `lockkeeper.toml`.
+    pub grant: String,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; to allow it, add to lockkeeper.toml: {}", self.reason, self.grant)
+    }
+}
+
+impl Policy {
+    /// Reads the value of the `grants` table: plugin → key → grant. All mistakes are reported.
+    pub fn parse(grants: &Value) -> Result<Self, Vec<PolicyError>> {
+        let mut policy = Self::default();
+        let mut errors = Vec::new();
+        let problem = |plugin: &str, key: &str, problem: String| PolicyError {
+            plugin: plugin.to_owned(),
+            key: key.to_owned(),
+            problem,
+        };
+        for (plugin, table) in grants.as_object().into_iter().flatten() {
+            let mut rules = Vec::new();
+            for (key, written) in table.as_object().into_iter().flatten() {
+                match Rule::parse(key, written) {
+                    Ok(rule) => rules.push(rule),
+                    Err(text) => errors.push(problem(plugin, key, text)),
+                }
+            }
+            if !table.is_object() {
+                errors.push(problem(plugin, "", "a table of grants is expected".to_owned()));
+            }
+            policy.plugins.insert(plugin.clone(), Grants { plugin: plugin.clone(), rules });
+        }
+        if errors.is_empty() { Ok(policy) } else { Err(errors) }
+    }
+
+    /// What `plugin` may do; nothing, where the file does not name it.
+    pub fn grants(&self, plugin: &str) -> Grants {
+        self.plugins
+            .get(plugin)
+            .cloned()
+            .unwrap_or_else(|| Grants { plugin: plugin.to_owned(), rules: Vec::new() })
+    }
+}
+
+impl Rule {
+    fn parse(key: &str, written: &Value) -> Result<Self, String> {
+        let written: Written = serde_json::from_value(written.clone()).map_err(|_| {
+            "expected \"*\", a list of functions, or { functions, when, max_calls }".to_owned()
+        })?;
+        let (interface, function) = match key.split_once('.') {
+            Some((interface, function)) => (interface, Some(function)),
+            None => (key, None),
+        };
+        let known: Vec<&str> = operations::ALL
+            .iter()
+            .filter_map(|definition| definition.name().split_once('.'))
+            .filter_map(|(of, function)| (of == interface).then_some(function))
+            .collect();
+        if known.is_empty() {
+            return Err(format!("there is no interface `{interface}`"));
+        }
+        let (functions, when, max_calls) = match (function, written) {
+            (Some(function), Written::Word(word)) if word == "*" => {
+                (Some(vec![function.to_owned()]), None, None)
+            }
+            (None, Written::Word(word)) if word == "*" => (None, None, None),
+            (_, Written::Word(word)) => return Err(format!("expected \"*\", not {word:?}")),
+            (None, Written::Functions(functions)) => (Some(functions), None, None),
+            (Some(_), Written::Functions(_)) => {
+                return Err("the key names a function already, so a list cannot follow".to_owned());
+            }
+            (Some(function), Written::Limited(Limited { functions: None, when, max_calls })) => {
+                (Some(vec![function.to_owned()]), when, max_calls)
+            }
+            (Some(_), Written::Limited(_)) => {
+                return Err("the key names a function already; leave out `functions`".to_owned());
+            }
+            (None, Written::Limited(limited)) => {
+                (limited.functions, limited.when, limited.max_calls)
+            }
+        };
+        for function in functions.iter().flatten() {
+            if !known.contains(&function.as_str()) {
+                return Err(format!(
+                    "`{interface}` has no function `{function}`; it has {}",
+                    known.join(", ")
+                ));
+            }
+        }
+        if let Some(expression) = &when {
+            cel::Program::compile(expression)
+                .map_err(|error| format!("`when` is not an expression: {error}"))?;
+        }
+        Ok(Self { interface: interface.to_owned(), functions, when, max_calls })
+    }
+
+    fn covers(&self, interface: &str, function: &str) -> bool {
+        self.interface == interface
+            && self
+                .functions
+                .as_ref()
+                .is_none_or(|functions| functions.iter().any(|covered| covered == function))
+    }
+}
+
+/// How often each rule has been used in a step.
+#[derive(Clone, Debug, Default)]
+pub struct Use {
+    counts: BTreeMap<usize, u64>,
+}
+
+impl Grants {
+    /// Everything: for what the operator asks for by name, such as an undo, and no plugin makes.
+    pub fn everything(asker: &str) -> Self {
+        let mut interfaces: Vec<&str> = operations::ALL
+            .iter()
+            .filter_map(|definition| definition.name().split_once('.'))
+            .map(|(interface, _)| interface)
+            .collect();
+        interfaces.dedup();
+        let rules = interfaces
+            .into_iter()
+            .map(|interface| Rule {
+                interface: interface.to_owned(),
+                functions: None,
+                when: None,
+                max_calls: None,
+            })
+            .collect();
+        Self { plugin: asker.to_owned(), rules }
+    }
+
+    /// The imports that no grant covers, each with the line that would.
+    pub fn missing(&self, imports: &[Import]) -> Vec<Denial> {
+        let mut missing = Vec::new();
+        for import in imports {
+            if OWN_INTERFACES.contains(&import.interface.as_str()) {
+                continue;
+            }
+            let uncovered: Vec<&str> = import
+                .functions
+                .iter()
+                .map(String::as_str)
+                .filter(|function| {
+                    !self.rules.iter().any(|rule| rule.covers(&import.interface, function))
+                })
+                .collect();
+            if !uncovered.is_empty() {
+                let functions: Vec<_> =
+                    uncovered.iter().map(|function| format!("\"{function}\"")).collect();
+                missing.push(Denial {
+                    reason: format!(
+                        "plugin `{}` asks for {} of `{}`, which it is not granted",
+                        self.plugin,
+                        uncovered.join(", "),
+                        import.interface
+                    ),
+                    grant: format!(
+                        "[grants.{}] \"{}\" = [{}]",
+                        self.plugin,
+                        import.interface,
+                        functions.join(", ")
+                    ),
+                });
+            }
+        }
+        missing
+    }
+
+    /// Whether the call is granted, counting it against the rule that allows it.
+    pub fn decide(&self, operation: &str, arguments: &Value, used: &mut Use) -> Result<(), Denial> {
+        let (interface, function) = operation.split_once('.').unwrap_or((operation, ""));
+        if OWN_INTERFACES.contains(&interface) {
+            return Ok(());
+        }
+        let mut refusal = None;
+        for (index, rule) in self.rules.iter().enumerate() {
+            if !rule.covers(interface, function) {
+                continue;
+            }
+            if let Some(expression) = &rule.when
+                && !holds(expression, arguments)
+            {
+                refusal = Some(format!("`{expression}` does not hold for its arguments"));
+                continue;
+            }
+            let count = used.counts.entry(index).or_default();
+            if let Some(max) = rule.max_calls
+                && *count >= max
+            {
+                refusal = Some(format!("its {max} calls are used up"));
+                continue;
+            }
+            *count += 1;
+            return Ok(());
+        }
+        let why = refusal.unwrap_or_else(|| "no grant covers it".to_owned());
+        Err(Denial {
+            reason: format!("plugin `{}` may not call {operation}: {why}", self.plugin),
+            grant: format!("[grants.{}] \"{operation}\" = \"*\"", self.plugin),
+        })
+    }
+}
+
+/// Whether a grant's `when` holds; an expression that cannot be evaluated does not.
+fn holds(expression: &str, arguments: &Value) -> bool {
+    let Ok(program) = cel::Program::compile(expression) else { return false };
+    let mut context = cel::Context::default();
+    if context.add_variable("call", arguments).is_err() {
+        return false;
+    }
+    matches!(program.execute(&context), Ok(cel::Value::Bool(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn grants(table: &Value) -> Grants {
+        Policy::parse(&json!({ "p": table })).unwrap().grants("p")
+    }
+
+    fn import(interface: &str, functions: &[&str]) -> Import {
+        Import {
+            interface: interface.to_owned(),
+            version: "0.1.0".to_owned(),
+            functions: functions.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_granted_is_refused_with_the_line_to_add() {
+        let grants = grants(&json!({ "entra/applications": ["find"] }));
+        let missing = grants.missing(&[
+            import("entra/applications", &["find", "create"]),
+            import("step/progress", &["report"]),
+        ]);
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].grant, "[grants.p] \"entra/applications\" = [\"create\"]");
+        let denial = grants
+            .decide("entra/applications.create", &json!({}), &mut Use::default())
+            .unwrap_err();
+        assert_eq!(denial.grant, "[grants.p] \"entra/applications.create\" = \"*\"");
+    }
+
+    #[test]
+    fn arguments_and_counts_are_held_to() {
+        let grants = grants(&json!({
+            "databricks/roles.grant": { "when": "call.role == 'servicePrincipal.user'", "max_calls": 2 }
+        }));
+        let mut used = Use::default();
+        let user = json!({ "role": "servicePrincipal.user" });
+        let manager = json!({ "role": "servicePrincipal.manager" });
+        assert!(grants.decide("databricks/roles.grant", &manager, &mut used).is_err());
+        assert!(grants.decide("databricks/roles.grant", &json!({}), &mut used).is_err());
+        assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
+        assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
+        let denial = grants.decide("databricks/roles.grant", &user, &mut used).unwrap_err();
+        assert!(denial.reason.contains("its 2 calls are used up"), "{denial}");
+    }
+
+    #[test]
+    fn every_mistake_in_the_file_is_reported() {
+        let errors = Policy::parse(&json!({ "p": {
+            "entra/aplications": "*",
+            "entra/applications": ["fnd"],
+            "databricks/roles.grant": { "whn": "true" },
+            "databricks/jobs": "all",
+            "databricks/jobs.create": { "when": "call.name ==" },
+        }}))
+        .unwrap_err();
+        assert_eq!(errors.len(), 5, "{errors:#?}");
+    }
+}
