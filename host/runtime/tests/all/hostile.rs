@@ -1,11 +1,18 @@
 //! Plugins that want too much: each ends with the code of its limit, and the next run works.
 
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lockkeeper_runtime::{Budget, Ended, Limit, LimitKind, Ran};
+use async_trait::async_trait;
+use lockkeeper_runtime::{Budget, Ended, Host, Limit, LimitKind, Plugin, Ran, Runtime};
+use lockkeeper_types::Value;
+use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::guest::{MEMORY, component, plain};
-use crate::host::{Recorder, run};
+use crate::host::{Recorder, load, run, run_with, seed};
 
 const NOTE: &str = "import lockkeeper:step/progress@0.1.0;";
 const NOTE_CORE: &str =
@@ -264,4 +271,70 @@ async fn an_exit_is_no_result() {
         panic!("{:?}", ran.ended)
     };
     assert_eq!(trap.message, "it exited with status 0 instead of returning");
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_too() {
+    let bytes = plain(
+        "import lockkeeper:step/timer@0.1.0;",
+        r#"(import "lockkeeper:step/timer@0.1.0" "now" (func $now (param i32)))"#,
+        "(call $now (i32.const 512)) (i32.const 0)",
+    );
+    let host = Recorder::answering(|_, _| Ok(Ok(Value::String("x".repeat(5 << 20)))));
+    let ran = run_with(&bytes, host, json!({}), &Budget::default()).await;
+    assert_eq!(limit(&ran).kind, LimitKind::HostCallBytes);
+}
+
+/// A host whose calls never end; it says when one begins.
+struct Stuck(Arc<Notify>);
+
+#[async_trait]
+impl Host for Stuck {
+    type Halt = Infallible;
+
+    async fn call(&mut self, _: &str, _: Value) -> Result<Result<Value, Value>, Infallible> {
+        self.0.notify_one();
+        pending().await
+    }
+
+    fn label(&self, secret: &str) -> String {
+        secret.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_is_gone_at_once() {
+    let plugin = load(&plain(
+        NOTE,
+        NOTE_CORE,
+        "(call $note (i32.const 0) (i32.const 0)) (i32.const 0)",
+    ));
+    let held = Arc::new(Notify::new());
+    let host = Stuck(Arc::clone(&held));
+    // As the engine has it: on a task of its own, which needs a future that can move.
+    let task = tokio::spawn({
+        let plugin = plugin.clone();
+        async move {
+            plugin
+                .run(host, json!({}), &Budget::default(), seed(1))
+                .await
+                .used
+        }
+    });
+    held.notified().await;
+    assert_eq!(Arc::strong_count(&held), 2);
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(Arc::strong_count(&held), 1);
+    let ran = plugin
+        .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
+        .await;
+    assert!(matches!(ran.ended, Ended::Outputs(_)), "{:?}", ran.ended);
+}
+
+#[test]
+fn a_runtime_and_its_plugins_are_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Runtime>();
+    shared::<Plugin>();
 }
