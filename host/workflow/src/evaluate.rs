@@ -66,7 +66,7 @@ impl Failure {
     /// The failure as a finding in the workflow's file.
     pub fn to_diagnostic(&self, workflow: &Workflow) -> Diagnostic {
         let found = Diagnostic::error(
-            "LK9002",
+            "LK9102",
             &workflow.source,
             self.span.clone(),
             "the step did not do what is expected of it",
@@ -288,7 +288,7 @@ impl Workflow {
     fn unevaluable(&self, expr: &Expr, why: &str) -> Box<Diagnostic> {
         Box::new(
             Diagnostic::error(
-                "LK9001",
+                "LK9101",
                 &self.source,
                 expr.span.clone(),
                 "this expression has no value",
@@ -308,7 +308,7 @@ impl Workflow {
         literal::convert(value, kind).map_err(|wrong| {
             Box::new(
                 Diagnostic::error(
-                    "LK9001",
+                    "LK9101",
                     &self.source,
                     span,
                     format!("`{name}{}` did not get a value that it takes", wrong.at),

@@ -345,7 +345,7 @@ fn expressions_without_a_value_say_which_and_why() {
     assert_eq!(inputs["secret"]["lifetime"], 5_400);
     let empty = scope(&workflow, &json!({ "names": [] }));
     let error = workflow.evaluate_with(step, &empty, signature).unwrap_err();
-    assert_eq!(error.code, "LK9001");
+    assert_eq!(error.code, "LK9101");
     assert_eq!(&workflow.source.text[error.span.clone()], "inputs.names[0]");
 }
 
