@@ -34,7 +34,7 @@ use crate::{
     faults::{Action, Strike, kill_client, refusal},
     record::Caller,
     service::Service,
-    wire::{Incoming, Reply, RequestId, iso},
+    wire::{Incoming, Reply, RequestId, Scheme, iso},
     world::LAG,
 };
 
@@ -58,13 +58,16 @@ impl Listeners {
 pub(crate) async fn listen(
     world: &Arc<World>,
     tls: Arc<ServerConfig>,
-    https_port: u16,
-    http_port: u16,
+    secure_port: u16,
+    plain_port: u16,
 ) -> Result<Listeners, StartError> {
-    let (secure, https) = bind(https_port).await?;
-    let (plain, http) = bind(http_port).await?;
+    let (secure, https) = bind(secure_port).await?;
+    let (plain, http) = bind(plain_port).await?;
     let databricks = databricks::router(Arc::clone(world));
-    let server = Server { world: Arc::clone(world), databricks };
+    let server = Server {
+        world: Arc::clone(world),
+        databricks,
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(accept(secure, server.clone(), Some(TlsAcceptor::from(tls))));
     tasks.spawn(accept(plain, server, None));
@@ -73,7 +76,9 @@ pub(crate) async fn listen(
 
 async fn bind(port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
     let refused = |reason| StartError::Listen { port, reason };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok((listener, address))
 }
@@ -93,7 +98,9 @@ async fn accept(listener: TcpListener, server: Server, tls: Option<TlsAcceptor>)
 
 /// Serves one connection until either side ends it.
 async fn connection(stream: TcpStream, server: Server, tls: Option<TlsAcceptor>) {
-    let Ok((stream, resetter)) = with_resetter(stream) else { return };
+    let Ok((stream, resetter)) = with_resetter(stream) else {
+        return;
+    };
     match tls {
         None => server.serve(stream, "http", resetter).await,
         // A client that does not trust the certificate is told so by TLS itself.
@@ -167,16 +174,24 @@ impl Server {
         }
         let arrived = Instant::now();
         let time = iso(self.world.now());
-        let strike = self.world.faults().strike(
-            incoming.method.as_str(),
-            &incoming.host,
-            &incoming.path,
-        );
-        let answer = self.struck(&service, &incoming, parts, strike.as_ref(), resetter).await;
-        let status = answer.as_ref().ok().map(|response| response.status().as_u16());
-        let named = answer.as_ref().ok().and_then(|response| response.extensions().get::<Caller>());
-        let caller =
-            named.map(|caller| caller.0.clone()).or_else(|| entra::tokens::caller(&incoming));
+        let strike =
+            self.world
+                .faults()
+                .strike(incoming.method.as_str(), &incoming.host, &incoming.path);
+        let answer = self
+            .struck(&service, &incoming, parts, strike.as_ref(), resetter)
+            .await;
+        let status = answer
+            .as_ref()
+            .ok()
+            .map(|response| response.status().as_u16());
+        let named = answer
+            .as_ref()
+            .ok()
+            .and_then(|response| response.extensions().get::<Caller>());
+        let caller = named
+            .map(|caller| caller.0.clone())
+            .or_else(|| entra::tokens::caller(&incoming));
         self.world.recorder().add(RequestRecord {
             seq: 0,
             time,
@@ -225,13 +240,20 @@ impl Server {
                     | Action::StaleRead { .. }
             );
         let response = if runs {
-            Some(LAG.scope(lag, self.handled(service, incoming, parts)).await?)
+            Some(
+                LAG.scope(lag, self.handled(service, incoming, parts))
+                    .await?,
+            )
         } else {
             None
         };
         let response = response.unwrap_or_default();
         match &strike.action {
-            Action::Status { status, body, headers } => {
+            Action::Status {
+                status,
+                body,
+                headers,
+            } => {
                 let mut reply = refusal(service, *status, &incoming.request_id);
                 if let Some(body) = body {
                     reply = Reply::json(*status, body);
@@ -266,9 +288,7 @@ impl Server {
                 kill_client(*pid);
                 Err(Cut)
             }
-            Action::SlowDrip { bytes_per_second } => {
-                Ok(slowly(response, *bytes_per_second).await)
-            }
+            Action::SlowDrip { bytes_per_second } => Ok(slowly(response, *bytes_per_second).await),
             Action::EndlessBody => Ok(endless()),
             Action::CrlfErrorTail => Ok(with_crlf_tail(response).await),
             Action::StaleRead { .. } => Ok(response),
@@ -293,7 +313,10 @@ impl Server {
             }
             Service::Databricks => {
                 let mut request = Request::from_parts(parts, Body::from(incoming.body.clone()));
-                request.extensions_mut().insert(RequestId(incoming.request_id.clone()));
+                request
+                    .extensions_mut()
+                    .insert(RequestId(incoming.request_id.clone()));
+                request.extensions_mut().insert(Scheme(incoming.scheme));
                 return match self.databricks.clone().oneshot(request).await {
                     Ok(response) => Ok(self.saved(response)),
                     Err(never) => match never {},
@@ -313,7 +336,9 @@ impl Server {
 
     /// The reply, unless what it tells of could not be saved.
     fn saved(&self, response: Response<Body>) -> Response<Body> {
-        let Some(reason) = self.world.take_unsaved() else { return response };
+        let Some(reason) = self.world.take_unsaved() else {
+            return response;
+        };
         let message = format!("the simulator took the change back: {reason}");
         let body = json!({"error": {"code": "SimulatorCannotSave", "message": message}});
         Reply::json(500, &body).into_response()
@@ -342,8 +367,12 @@ fn read(parts: &Parts, body: Bytes, scheme: &'static str, request_id: String) ->
 /// Keeps the reply's declared length and sends its body in tenths of seconds.
 async fn slowly(response: Response<Body>, bytes_per_second: u64) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
-    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    let bytes = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .unwrap_or_default();
+    parts
+        .headers
+        .insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let step = usize::try_from(bytes_per_second.div_ceil(10).max(1)).unwrap_or(usize::MAX);
     let drips = stream::unfold(bytes, move |mut rest| async move {
         if rest.is_empty() {
@@ -360,16 +389,19 @@ fn endless() -> Response<Body> {
     let spaces = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b' '; 16384])));
     let mut response = Response::new(Body::from_stream(spaces));
     *response.status_mut() = StatusCode::OK;
-    response
-        .headers_mut()
-        .insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
+    response.headers_mut().insert(
+        "content-type",
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     response
 }
 
 /// Joins the ids at the end of an AADSTS description as bodies did until 2023.
 async fn with_crlf_tail(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+    let bytes = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .unwrap_or_default();
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     for label in ["Trace ID:", "Correlation ID:", "Timestamp:"] {
         text = text.replace(&format!(" {label}"), &format!("\\r\\n{label}"));

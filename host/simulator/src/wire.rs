@@ -32,10 +32,18 @@ pub struct Incoming {
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
+/// `https` or `http`, among the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme(pub &'static str);
+
 impl Incoming {
     /// The path's segments, decoded; empty ones (a trailing slash) left out.
     pub fn segments(&self) -> Vec<String> {
-        self.path.split('/').filter(|part| !part.is_empty()).map(decode).collect()
+        self.path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(decode)
+            .collect()
     }
 
     /// The first query parameter of this name, decoded; names are compared without case.
@@ -69,7 +77,9 @@ impl Incoming {
         if self.body.is_empty() {
             return Some(Value::Object(serde_json::Map::new()));
         }
-        serde_json::from_slice(&self.body).ok().filter(Value::is_object)
+        serde_json::from_slice(&self.body)
+            .ok()
+            .filter(Value::is_object)
     }
 }
 
@@ -113,7 +123,11 @@ impl Reply {
 
     /// A reply without a body.
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 
     /// A JSON reply.
@@ -143,9 +157,10 @@ impl Reply {
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
-            {
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(&value),
+            ) {
                 response.headers_mut().append(name, value);
             }
         }
@@ -159,8 +174,12 @@ impl Reply {
 
 /// A time as the services print it: RFC 3339 in UTC, whole seconds.
 pub(crate) fn iso(at: time::OffsetDateTime) -> String {
-    let at = at.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).unwrap_or(at);
-    at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+    let at = at
+        .to_offset(time::UtcOffset::UTC)
+        .replace_nanosecond(0)
+        .unwrap_or(at);
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
 }
 
 /// A time as clients send it.
