@@ -33,9 +33,10 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
             Reply::json(200, &json!(faults))
         }
         (&Method::POST, ["faults"]) => match serde_json::from_slice::<Fault>(&incoming.body) {
-            Ok(Fault { action: Action::Kill { pid }, .. }) if pid <= 1 => {
-                bad("the pid to kill must be above 1")
-            }
+            Ok(Fault {
+                action: Action::Kill { pid },
+                ..
+            }) if pid <= 1 => bad("the pid to kill must be above 1"),
             Ok(fault) => Reply::json(201, &json!({"id": world.add_fault(fault)})),
             Err(reason) => bad(&reason.to_string()),
         },
@@ -62,7 +63,10 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
         (&Method::POST, ["issuers"]) => match serde_json::from_slice::<Issuer>(&incoming.body) {
             Ok(issuer) => {
                 world.write(|state| {
-                    state.entra.issuers.retain(|known| known.issuer != issuer.issuer);
+                    state
+                        .entra
+                        .issuers
+                        .retain(|known| known.issuer != issuer.issuer);
                     state.entra.issuers.push(issuer);
                 });
                 Reply::empty(204)

@@ -160,7 +160,11 @@ impl Faults {
     }
 
     pub(crate) fn list(&self) -> Vec<(u64, Fault)> {
-        self.held().rules.iter().map(|rule| (rule.id, rule.fault.clone())).collect()
+        self.held()
+            .rules
+            .iter()
+            .map(|rule| (rule.id, rule.fault.clone()))
+            .collect()
     }
 
     pub(crate) fn set_chaos(&self, chaos: Option<Chaos>) {
@@ -197,26 +201,46 @@ impl Faults {
 }
 
 fn chaotic(draw: f64, reads: bool) -> Strike {
-    let refuse =
-        || Action::Status { status: 503, body: None, headers: BTreeMap::new() };
+    let refuse = || Action::Status {
+        status: 503,
+        body: None,
+        headers: BTreeMap::new(),
+    };
     let (after_handler, action) = match draw {
-        d if d < 0.25 => (false, Action::Throttle { retry_after: Some(1) }),
+        d if d < 0.25 => (
+            false,
+            Action::Throttle {
+                retry_after: Some(1),
+            },
+        ),
         d if d < 0.45 => (false, refuse()),
         d if d < 0.60 => (true, refuse()),
         d if d < 0.75 => (false, Action::Reset),
         d if d < 0.90 || !reads => (true, Action::LostReply),
         _ => (false, Action::StaleRead { seconds: 5 }),
     };
-    Strike { after_handler, action }
+    Strike {
+        after_handler,
+        action,
+    }
 }
 
 impl Fault {
     fn takes(&self, method: &str, host: &str, path: &str) -> bool {
         let named = host.rsplit_once(':').map_or(host, |(name, port)| {
-            if port.bytes().all(|b| b.is_ascii_digit()) { name } else { host }
+            if port.bytes().all(|b| b.is_ascii_digit()) {
+                name
+            } else {
+                host
+            }
         });
-        self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-            && self.host.as_ref().is_none_or(|wanted| glob::matches(wanted, named))
+        self.method
+            .as_ref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self
+                .host
+                .as_ref()
+                .is_none_or(|wanted| glob::matches(wanted, named))
             && glob::matches(&self.path, path)
     }
 }
@@ -232,10 +256,22 @@ pub(crate) fn kill_client(pid: i32) {
 /// An error reply in the shape of the service: what it sends when it is throttled or down.
 pub(crate) fn refusal(service: &Service, status: u16, request_id: &str) -> Reply {
     let (code, message) = match status {
-        429 => ("TooManyRequests", "Too many requests. Please try again later."),
-        503 => ("ServiceUnavailable", "The service is temporarily unavailable."),
-        504 => ("GatewayTimeout", "The gateway did not receive a response in time."),
-        s if s >= 500 => ("InternalServerError", "The server encountered an internal error."),
+        429 => (
+            "TooManyRequests",
+            "Too many requests. Please try again later.",
+        ),
+        503 => (
+            "ServiceUnavailable",
+            "The service is temporarily unavailable.",
+        ),
+        504 => (
+            "GatewayTimeout",
+            "The gateway did not receive a response in time.",
+        ),
+        s if s >= 500 => (
+            "InternalServerError",
+            "The server encountered an internal error.",
+        ),
         _ => ("Refused", "The request was refused."),
     };
     let body = match service {
@@ -291,11 +327,23 @@ mod tests {
         let id = faults.add(fault(json!({
             "host": "*.vault.azure.net", "path": "**", "action": {"throttle": {}},
         })));
-        assert!(faults.strike("GET", "kv.vault.azure.net:443", "/secrets").is_some());
-        assert!(faults.strike("GET", "graph.microsoft.com", "/secrets").is_none());
+        assert!(
+            faults
+                .strike("GET", "kv.vault.azure.net:443", "/secrets")
+                .is_some()
+        );
+        assert!(
+            faults
+                .strike("GET", "graph.microsoft.com", "/secrets")
+                .is_none()
+        );
         assert!(faults.remove(id));
         assert!(!faults.remove(id));
-        assert!(faults.strike("GET", "kv.vault.azure.net", "/secrets").is_none());
+        assert!(
+            faults
+                .strike("GET", "kv.vault.azure.net", "/secrets")
+                .is_none()
+        );
     }
 
     #[test]
@@ -303,7 +351,9 @@ mod tests {
         let run = |seed| {
             let faults = Faults::default();
             faults.set_chaos(Some(Chaos { rate: 0.2, seed }));
-            (0..1000).map(|_| faults.strike("GET", "h", "/p")).collect::<Vec<_>>()
+            (0..1000)
+                .map(|_| faults.strike("GET", "h", "/p"))
+                .collect::<Vec<_>>()
         };
         let first = run(7);
         let hits = first.iter().flatten().count();

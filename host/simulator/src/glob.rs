@@ -26,7 +26,10 @@ mod tests {
 
     #[test]
     fn one_star_stays_in_its_segment() {
-        assert!(matches("/v1.0/applications/*/addPassword", "/v1.0/applications/7/addpassword"));
+        assert!(matches(
+            "/v1.0/applications/*/addPassword",
+            "/v1.0/applications/7/addpassword"
+        ));
         assert!(!matches("/v1.0/*", "/v1.0/applications/7"));
         assert!(matches("/v1.0/**", "/v1.0/applications/7"));
         assert!(matches("**", "/"));

@@ -70,7 +70,9 @@ pub enum StartError {
         reason: String,
     },
     /// A listener could not be opened.
-    #[error("the simulator could not listen on 127.0.0.1:{port}: {reason}; another process may hold the port, 0 takes a free one")]
+    #[error(
+        "the simulator could not listen on 127.0.0.1:{port}: {reason}; another process may hold the port, 0 takes a free one"
+    )]
     Listen {
         /// The port asked for.
         port: u16,
@@ -90,9 +92,18 @@ pub struct Running {
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let world = Arc::new(World::open(&options)?);
     let identity = tls::Identity::new()?;
-    let listeners =
-        server::listen(&world, identity.config, options.https_port, options.http_port).await?;
-    Ok(Running { world, listeners, ca_pem: identity.ca_pem })
+    let listeners = server::listen(
+        &world,
+        identity.config,
+        options.https_port,
+        options.http_port,
+    )
+    .await?;
+    Ok(Running {
+        world,
+        listeners,
+        ca_pem: identity.ca_pem,
+    })
 }
 
 /// Forgets the cloud in `folder`: the next start begins anew. Refused while a simulator holds it.

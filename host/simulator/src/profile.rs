@@ -93,7 +93,11 @@ impl Profile {
 
     /// How long a write to a directory object is in the way of another one to the same object.
     pub(crate) fn write_window(self) -> Duration {
-        if self == Self::Instant { Duration::ZERO } else { Duration::from_millis(250) }
+        if self == Self::Instant {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(250)
+        }
     }
 
     /// Whether reads alternate between replicas while a write travels.
@@ -124,7 +128,12 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for profile in [Profile::Instant, Profile::Typical, Profile::Slow, Profile::Flapping] {
+        for profile in [
+            Profile::Instant,
+            Profile::Typical,
+            Profile::Slow,
+            Profile::Flapping,
+        ] {
             assert_eq!(profile.to_string().parse::<Profile>().unwrap(), profile);
         }
         assert!("quick".parse::<Profile>().is_err());
@@ -135,6 +144,9 @@ mod tests {
         for plane in [Plane::GraphRead, Plane::Sts, Plane::KeyVaultRbac] {
             assert!(Profile::Slow.delay(plane, 0.0) >= Profile::Typical.delay(plane, 1.0));
         }
-        assert_eq!(Profile::Slow.delay(Plane::ArmRbac, 1.0), Duration::from_mins(20));
+        assert_eq!(
+            Profile::Slow.delay(Plane::ArmRbac, 1.0),
+            Duration::from_mins(20)
+        );
     }
 }

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{StoreError, io_error};
 
+/// The file of all requests in a state folder.
+pub(crate) const REQUESTS: &str = "requests.jsonl";
+
 /// One request as it is remembered: no header values, no bodies, no secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestRecord {
@@ -55,7 +58,7 @@ struct Held {
 impl Recorder {
     /// Opens the record in a folder, to be continued.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join("requests.jsonl");
+        let path = folder.join(REQUESTS);
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -63,13 +66,20 @@ impl Recorder {
             .open(&path)
             .map_err(io_error("open the request record", &path))?;
         let earlier = BufReader::new(&mut file).lines().count();
-        Ok(Self(Mutex::new(Held { next: earlier as u64 + 1, records: Vec::new(), file })))
+        Ok(Self(Mutex::new(Held {
+            next: earlier as u64 + 1,
+            records: Vec::new(),
+            file,
+        })))
     }
 
     /// Adds a record, numbering it. Losing a line of the file is no reason to fail a request, so
     /// a failed append is let go; the record in memory has it.
     pub(crate) fn add(&self, mut record: RequestRecord) {
-        let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         record.seq = held.next;
         held.next += 1;
         if let Ok(mut line) = serde_json::to_vec(&record) {
@@ -80,6 +90,10 @@ impl Recorder {
     }
 
     pub(crate) fn list(&self) -> Vec<RequestRecord> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).records.clone()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .records
+            .clone()
     }
 }

@@ -20,10 +20,16 @@ pub(crate) const OPERATOR_APPLICATION: &str = "0a0a0a0a-0000-4000-8000-000000000
 pub(crate) const OPERATOR_CLIENT: &str = "0a0a0a0a-0000-4000-8000-000000000002";
 pub(crate) const OPERATOR_PRINCIPAL: &str = "0a0a0a0a-0000-4000-8000-000000000003";
 pub(crate) const DATABRICKS_PRINCIPAL: &str = "0b0b0b0b-0000-4000-8000-000000000001";
-pub(crate) const ANA: (&str, &str, &str) =
-    ("0c0c0c0c-0000-4000-8000-000000000001", "ana@contoso.com", "Ana");
-pub(crate) const BOB: (&str, &str, &str) =
-    ("0c0c0c0c-0000-4000-8000-000000000002", "bob@contoso.com", "Bob");
+pub(crate) const ANA: (&str, &str, &str) = (
+    "0c0c0c0c-0000-4000-8000-000000000001",
+    "ana@contoso.com",
+    "Ana",
+);
+pub(crate) const BOB: (&str, &str, &str) = (
+    "0c0c0c0c-0000-4000-8000-000000000002",
+    "bob@contoso.com",
+    "Bob",
+);
 
 /// The operator's application: three identifiers of one principal, and its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +42,22 @@ pub struct Operator {
     pub application_id: String,
     /// The service principal's object id.
     pub principal_id: String,
+    /// The workspace's address, as Azure names it.
+    pub workspace_url: String,
+    /// The Databricks account.
+    pub account_id: String,
 }
 
 impl Operator {
-    pub(crate) fn seeded() -> Self {
+    /// The identifiers that every simulator is seeded with.
+    pub fn seeded() -> Self {
         Self {
             tenant_id: TENANT.to_owned(),
             client_id: OPERATOR_CLIENT.to_owned(),
             application_id: OPERATOR_APPLICATION.to_owned(),
             principal_id: OPERATOR_PRINCIPAL.to_owned(),
+            workspace_url: format!("https://{WORKSPACE_HOST}"),
+            account_id: ACCOUNT.to_owned(),
         }
     }
 }

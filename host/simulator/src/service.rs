@@ -10,7 +10,10 @@ pub(crate) enum Service {
     /// The vault's name.
     KeyVault(String),
     /// The storage account's name, and whether it is the first segment of the path.
-    Storage { account: String, in_path: bool },
+    Storage {
+        account: String,
+        in_path: bool,
+    },
     Databricks,
     /// A host name that nothing here answers to.
     Unknown,
@@ -46,7 +49,10 @@ impl Service {
                 if let Some(vault) = name.strip_suffix(".vault.azure.net") {
                     Self::KeyVault(vault.to_owned())
                 } else if let Some(account) = name.strip_suffix(".dfs.core.windows.net") {
-                    Self::Storage { account: account.to_owned(), in_path: false }
+                    Self::Storage {
+                        account: account.to_owned(),
+                        in_path: false,
+                    }
                 } else if name.ends_with(".azuredatabricks.net") {
                     Self::Databricks
                 } else {
@@ -72,7 +78,10 @@ impl Service {
             ("common", "discovery", "instance")
             | (_, "oauth2" | "discovery" | ".well-known", _)
             | (_, "v2.0", ".well-known") => Self::Sts,
-            _ => Self::Storage { account: first.to_owned(), in_path: true },
+            _ => Self::Storage {
+                account: first.to_owned(),
+                in_path: true,
+            },
         }
     }
 }
@@ -91,17 +100,32 @@ mod tests {
 
     #[test]
     fn real_names_decide_alone() {
-        assert_eq!(Service::of("login.microsoftonline.com", "/v1.0/x"), Service::Sts);
-        assert_eq!(Service::of("Graph.Microsoft.com:443", "/anything"), Service::Graph);
-        assert_eq!(Service::of("management.azure.com", "/secrets"), Service::Arm);
-        assert_eq!(Service::of("kv-x.vault.azure.net", "/"), Service::KeyVault("kv-x".into()));
+        assert_eq!(
+            Service::of("login.microsoftonline.com", "/v1.0/x"),
+            Service::Sts
+        );
+        assert_eq!(
+            Service::of("Graph.Microsoft.com:443", "/anything"),
+            Service::Graph
+        );
+        assert_eq!(
+            Service::of("management.azure.com", "/secrets"),
+            Service::Arm
+        );
+        assert_eq!(
+            Service::of("kv-x.vault.azure.net", "/"),
+            Service::KeyVault("kv-x".into())
+        );
         assert_eq!(
             Service::of("accounts.azuredatabricks.net", "/oidc/accounts/a/v1/token"),
             Service::Databricks
         );
         assert_eq!(
             Service::of("stdemo.dfs.core.windows.net", "/fs"),
-            Service::Storage { account: "stdemo".into(), in_path: false }
+            Service::Storage {
+                account: "stdemo".into(),
+                in_path: false
+            }
         );
         assert_eq!(Service::of("example.com", "/v1.0"), Service::Unknown);
     }
@@ -111,7 +135,10 @@ mod tests {
         for (path, service) in [
             ("/v1.0/applications", Service::Graph),
             ("/subscriptions/s", Service::Arm),
-            ("/providers/Microsoft.Authorization/roleDefinitions", Service::Arm),
+            (
+                "/providers/Microsoft.Authorization/roleDefinitions",
+                Service::Arm,
+            ),
             ("/api/2.0/x", Service::Databricks),
             ("/.well-known/databricks-config", Service::Databricks),
             ("/common/discovery/instance", Service::Sts),
@@ -121,7 +148,13 @@ mod tests {
             ("/t/discovery/v2.0/keys", Service::Sts),
             ("/__simulator/state", Service::Control),
             ("/secrets/a/", Service::KeyVault("kv-demo".into())),
-            ("/stdemo/fs/a", Service::Storage { account: "stdemo".into(), in_path: true }),
+            (
+                "/stdemo/fs/a",
+                Service::Storage {
+                    account: "stdemo".into(),
+                    in_path: true,
+                },
+            ),
         ] {
             assert_eq!(Service::of("127.0.0.1:18443", path), service, "{path}");
             assert_eq!(Service::of("[::1]:18443", path), service, "{path}");

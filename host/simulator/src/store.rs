@@ -66,7 +66,10 @@ impl Store {
             .open(&path)
             .map_err(io_error("open the lock file", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                folder: folder.to_owned(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
             Err(TryLockError::Error(reason)) => Err(io_error("lock", &path)(reason)),
         }
@@ -82,7 +85,10 @@ impl Store {
         match fs::read(&file) {
             Ok(bytes) => decode(&bytes)
                 .map(Some)
-                .map_err(|reason| StoreError::Damaged { file, reason: reason.to_string() }),
+                .map_err(|reason| StoreError::Damaged {
+                    file,
+                    reason: reason.to_string(),
+                }),
             Err(reason) if reason.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(reason) => Err(io_error("read", &file)(reason)),
         }
@@ -101,6 +107,21 @@ impl Store {
     }
 }
 
+/// Removes the state and the record of requests, once nobody holds the folder.
+pub(crate) fn reset(folder: &Path) -> Result<(), StoreError> {
+    let _held = Store::open(folder)?;
+    for name in [STATE, crate::record::REQUESTS] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &path)(reason));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn encode(state: &State) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(state)
 }
@@ -111,7 +132,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<State, serde_json::Error> {
 
 pub(crate) fn io_error(what: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError {
     let path = path.to_owned();
-    move |reason| StoreError::Io { what, path: path.clone(), reason }
+    move |reason| StoreError::Io {
+        what,
+        path: path.clone(),
+        reason,
+    }
 }
 
 /// The key that seals secret values; it lives in memory only.
@@ -132,7 +157,9 @@ impl SealKey {
     /// Seals a value under a fresh random nonce.
     pub fn seal(&self, value: &str) -> Result<Sealed, SealError> {
         let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| SealError)?;
+        SystemRandom::new()
+            .fill(&mut nonce)
+            .map_err(|_| SealError)?;
         let mut sealed = value.as_bytes().to_vec();
         self.0
             .seal_in_place_append_tag(
@@ -141,17 +168,25 @@ impl SealKey {
                 &mut sealed,
             )
             .map_err(|_| SealError)?;
-        Ok(Sealed { sealed: BASE64_STANDARD.encode([nonce.as_slice(), &sealed].concat()) })
+        Ok(Sealed {
+            sealed: BASE64_STANDARD.encode([nonce.as_slice(), &sealed].concat()),
+        })
     }
 
     /// Opens a sealed value.
     pub fn open(&self, sealed: &Sealed) -> Result<Zeroizing<String>, SealError> {
-        let bytes = BASE64_STANDARD.decode(&sealed.sealed).map_err(|_| SealError)?;
+        let bytes = BASE64_STANDARD
+            .decode(&sealed.sealed)
+            .map_err(|_| SealError)?;
         let (nonce, rest) = bytes.split_first_chunk::<NONCE_LEN>().ok_or(SealError)?;
         let mut rest = Zeroizing::new(rest.to_vec());
         let opened = self
             .0
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut rest)
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::empty(),
+                &mut rest,
+            )
             .map_err(|_| SealError)?;
         let text = std::str::from_utf8(opened).map_err(|_| SealError)?;
         Ok(Zeroizing::new(text.to_owned()))
@@ -193,7 +228,9 @@ pub struct Hashed {
 impl Hashed {
     /// The digest of a value with enough entropy not to be guessed.
     pub fn of(value: &str) -> Self {
-        Self { sha256: BASE64_STANDARD.encode(Sha256::digest(value)) }
+        Self {
+            sha256: BASE64_STANDARD.encode(Sha256::digest(value)),
+        }
     }
 
     /// Whether the value is the one that was hashed.
@@ -217,8 +254,15 @@ mod tests {
         let key = SealKey::new(&[1; 32]).unwrap();
         let sealed = key.seal("not-a-real-secret").unwrap();
         assert_eq!(key.open(&sealed).unwrap().as_str(), "not-a-real-secret");
-        assert!(!serde_json::to_string(&sealed).unwrap().contains("not-a-real"));
-        assert_eq!(SealKey::new(&[2; 32]).unwrap().open(&sealed), Err(SealError));
+        assert!(
+            !serde_json::to_string(&sealed)
+                .unwrap()
+                .contains("not-a-real")
+        );
+        assert_eq!(
+            SealKey::new(&[2; 32]).unwrap().open(&sealed),
+            Err(SealError)
+        );
         assert_ne!(key.seal("not-a-real-secret").unwrap(), sealed);
     }
 
@@ -226,7 +270,10 @@ mod tests {
     fn a_folder_is_held_by_one_store() {
         let folder = tempfile::tempdir().unwrap();
         let held = Store::open(folder.path()).unwrap();
-        assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse(_))));
+        assert!(matches!(
+            Store::open(folder.path()),
+            Err(StoreError::InUse(_))
+        ));
         drop(held);
         assert!(Store::open(folder.path()).is_ok());
     }

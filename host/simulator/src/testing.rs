@@ -37,7 +37,11 @@ impl Got {
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
-        Self { status, headers, body }
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// Asserts success and gives the body.
@@ -68,7 +72,9 @@ impl Got {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -98,12 +104,18 @@ impl Cloud {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let running = crate::start(options(&folder, profile)).await?;
         let client = Client::builder().no_proxy().build().unwrap();
-        Ok(Self { running, client, folder })
+        Ok(Self {
+            running,
+            client,
+            folder,
+        })
     }
 
     /// Stops it and starts it again on its folder.
     pub(crate) async fn restart(self, profile: Profile) -> Self {
-        let Self { running, folder, .. } = self;
+        let Self {
+            running, folder, ..
+        } = self;
         running.stop().await;
         Self::on(folder, profile).await.unwrap()
     }
@@ -131,7 +143,10 @@ impl Cloud {
         headers: &[(&str, &str)],
     ) -> Got {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, self.url(path)).header("host", host);
+        let mut request = self
+            .client
+            .request(method, self.url(path))
+            .header("host", host);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -145,7 +160,11 @@ impl Cloud {
     }
 
     pub(crate) async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Got {
-        let request = self.client.post(self.url(path)).header("host", LOGIN).form(fields);
+        let request = self
+            .client
+            .post(self.url(path))
+            .header("host", LOGIN)
+            .form(fields);
         Got::read(request.send().await.unwrap()).await
     }
 
@@ -169,21 +188,39 @@ impl Cloud {
     }
 
     pub(crate) async fn token_of(&self, client_id: &str, secret: &str, resource: &str) -> String {
-        let got = self.grant(client_id, secret, &format!("{resource}/.default")).await;
+        let got = self
+            .grant(client_id, secret, &format!("{resource}/.default"))
+            .await;
         got.ok(200)["access_token"].as_str().unwrap().to_owned()
     }
 
     /// A call to Graph as the operator.
     pub(crate) async fn graph(&self, method: &str, path: &str, body: Option<Value>) -> Got {
         let token = self.token("https://graph.microsoft.com").await;
-        self.send(method, GRAPH, &format!("/v1.0{path}"), Some(&token), body, &[]).await
+        self.send(
+            method,
+            GRAPH,
+            &format!("/v1.0{path}"),
+            Some(&token),
+            body,
+            &[],
+        )
+        .await
     }
 
     /// An upsert in Graph as the operator.
     pub(crate) async fn upsert(&self, path: &str, body: Value) -> Got {
         let token = self.token("https://graph.microsoft.com").await;
         let prefer = [("prefer", "create-if-missing")];
-        self.send("PATCH", GRAPH, &format!("/v1.0{path}"), Some(&token), Some(body), &prefer).await
+        self.send(
+            "PATCH",
+            GRAPH,
+            &format!("/v1.0{path}"),
+            Some(&token),
+            Some(body),
+            &prefer,
+        )
+        .await
     }
 
     /// A call to the resource manager as the operator.
@@ -222,10 +259,16 @@ impl Cloud {
     /// id, its principal's object id and the secret.
     pub(crate) async fn register(&self, name: &str) -> [String; 4] {
         let body = json!({"displayName": name, "signInAudience": "AzureADMyOrg"});
-        let app = self.graph("POST", "/applications", Some(body)).await.ok(201);
+        let app = self
+            .graph("POST", "/applications", Some(body))
+            .await
+            .ok(201);
         let (id, app_id) = (text(&app["id"]), text(&app["appId"]));
         let body = json!({"appId": app_id});
-        let sp = self.graph("POST", "/servicePrincipals", Some(body)).await.ok(201);
+        let sp = self
+            .graph("POST", "/servicePrincipals", Some(body))
+            .await
+            .ok(201);
         let path = format!("/applications/{id}/addPassword");
         let secret = self.graph("POST", &path, Some(json!({}))).await.ok(200);
         [app_id, id, text(&sp["id"]), text(&secret["secretText"])]

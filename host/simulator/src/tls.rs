@@ -41,14 +41,15 @@ impl Identity {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        authority.distinguished_name.push(DnType::CommonName, "lockkeeper simulator authority");
-        let issuer =
-            CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(failed)?)
-                .map_err(failed)?;
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "lockkeeper simulator authority");
+        let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().map_err(failed)?)
+            .map_err(failed)?;
 
-        let mut leaf =
-            CertificateParams::new(NAMES.map(str::to_owned).to_vec()).map_err(failed)?;
-        leaf.distinguished_name.push(DnType::CommonName, "lockkeeper simulator");
+        let mut leaf = CertificateParams::new(NAMES.map(str::to_owned).to_vec()).map_err(failed)?;
+        leaf.distinguished_name
+            .push(DnType::CommonName, "lockkeeper simulator");
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
@@ -66,10 +67,16 @@ impl Identity {
             )
             .map_err(failed)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), ca_pem: issuer.pem() })
+        Ok(Self {
+            config: Arc::new(config),
+            ca_pem: issuer.pem(),
+        })
     }
 }
 
 fn failed(reason: impl std::fmt::Display) -> StartError {
-    StartError::Key { what: "TLS certificate", reason: reason.to_string() }
+    StartError::Key {
+        what: "TLS certificate",
+        reason: reason.to_string(),
+    }
 }

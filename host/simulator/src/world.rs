@@ -69,7 +69,10 @@ impl World {
             store.save(&fresh)?;
         }
         Ok(Self {
-            held: RwLock::new(Held { state, saved: fresh }),
+            held: RwLock::new(Held {
+                state,
+                saved: fresh,
+            }),
             store,
             key,
             signer,
@@ -86,7 +89,11 @@ impl World {
 
     /// Reads the state.
     pub fn read<T>(&self, f: impl FnOnce(&State) -> T) -> T {
-        f(&self.held.read().unwrap_or_else(PoisonError::into_inner).state)
+        f(&self
+            .held
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .state)
     }
 
     /// Changes the state and writes it to the folder when it did change.
@@ -104,8 +111,7 @@ impl World {
             Ok(())
         });
         if let Err(reason) = stored {
-            *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(reason.to_string());
+            *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
             if let Ok(before) = store::decode(&held.saved) {
                 held.state = before;
             }
@@ -115,7 +121,10 @@ impl World {
 
     /// Takes the reason why a write since the last call was not saved.
     pub(crate) fn take_unsaved(&self) -> Option<String> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.unsaved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// The simulated present.
@@ -218,7 +227,7 @@ fn encode(state: &State) -> Result<Vec<u8>, store::StoreError> {
     })
 }
 
-/// A number in 0..1 for a seed and a count (SplitMix64, Steele et al. 2014).
+/// A number in 0..1 for a seed and a count (`SplitMix64`, Steele et al. 2014).
 pub(crate) fn fraction(seed: u64, count: u64) -> f64 {
     let bits = mix(seed ^ mix(count)) >> 11;
     #[allow(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]

@@ -78,7 +78,9 @@ fn assignments<'a>(
 pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let outer = outer.trim_end_matches('/').to_ascii_lowercase();
     let inner = inner.trim_end_matches('/').to_ascii_lowercase();
-    inner.strip_prefix(&outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    inner
+        .strip_prefix(&outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Evaluates the one form of condition that vaults have (reference, section 4.3): a comparison of
@@ -91,7 +93,9 @@ fn condition_holds(condition: Option<&str>, secret: Option<&str>) -> bool {
     };
     let mut words = rest.split_whitespace();
     let operator = words.next().unwrap_or_default();
-    let Some(wanted) = rest.split('\'').nth(1) else { return true };
+    let Some(wanted) = rest.split('\'').nth(1) else {
+        return true;
+    };
     let Some(name) = secret else { return false };
     match operator {
         "StringStartsWith" => name.starts_with(wanted),
@@ -107,14 +111,24 @@ mod tests {
     #[test]
     fn scopes_nest_at_segments() {
         assert!(covers("/", "/subscriptions/s"));
-        assert!(covers("/subscriptions/S", "/subscriptions/s/resourceGroups/rg"));
-        assert!(!covers("/subscriptions/s/resourceGroups/rg", "/subscriptions/s/resourceGroups/rg2"));
-        assert!(!covers("/subscriptions/s/resourceGroups/rg", "/subscriptions/s"));
+        assert!(covers(
+            "/subscriptions/S",
+            "/subscriptions/s/resourceGroups/rg"
+        ));
+        assert!(!covers(
+            "/subscriptions/s/resourceGroups/rg",
+            "/subscriptions/s/resourceGroups/rg2"
+        ));
+        assert!(!covers(
+            "/subscriptions/s/resourceGroups/rg",
+            "/subscriptions/s"
+        ));
     }
 
     #[test]
     fn conditions_compare_the_secrets_name() {
-        let starts = Some("((@Resource[Microsoft.KeyVault/vaults/secrets:name] StringStartsWith 'run-'))");
+        let starts =
+            Some("((@Resource[Microsoft.KeyVault/vaults/secrets:name] StringStartsWith 'run-'))");
         assert!(condition_holds(starts, Some("run-7")));
         assert!(!condition_holds(starts, Some("Run-7")));
         assert!(!condition_holds(starts, None));

@@ -15,7 +15,13 @@ const fn role(
     actions: &'static [&'static str],
     data_actions: &'static [&'static str],
 ) -> Role {
-    Role { id, name, actions, not_actions: &[], data_actions }
+    Role {
+        id,
+        name,
+        actions,
+        not_actions: &[],
+        data_actions,
+    }
 }
 
 const KEY_VAULT_READS: &[&str] = &[
@@ -44,7 +50,12 @@ pub(crate) static ROLES: &[Role] = &[
         ],
         data_actions: &[],
     },
-    role("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", &["*/read"], &[]),
+    role(
+        "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "Reader",
+        &["*/read"],
+        &[],
+    ),
     role(
         "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
         "User Access Administrator",
@@ -92,7 +103,10 @@ pub(crate) static ROLES: &[Role] = &[
         "21090545-7ca7-4776-b22c-e363652d74d2",
         "Key Vault Reader",
         KEY_VAULT_READS,
-        &["Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"],
+        &[
+            "Microsoft.KeyVault/vaults/*/read",
+            "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+        ],
     ),
     role(
         "a68e7c17-0ab2-4c09-9a58-125dae29748c",
@@ -154,5 +168,7 @@ impl Role {
 }
 
 fn any(patterns: &[&str], action: &str) -> bool {
-    patterns.iter().any(|pattern| crate::glob::matches(&pattern.replace('*', "**"), action))
+    patterns
+        .iter()
+        .any(|pattern| crate::glob::matches(&pattern.replace('*', "**"), action))
 }

@@ -34,7 +34,13 @@ pub(crate) fn first_state() -> State {
             key_vault(seed::POLICY_VAULT, false, vec![operator_policy()]),
         ],
         role_assignments: vec![
-            assignment(1, &group, CONTRIBUTOR, seed::OPERATOR_PRINCIPAL, "ServicePrincipal"),
+            assignment(
+                1,
+                &group,
+                CONTRIBUTOR,
+                seed::OPERATOR_PRINCIPAL,
+                "ServicePrincipal",
+            ),
             assignment(
                 2,
                 &group,
@@ -78,7 +84,10 @@ pub(crate) fn first_state() -> State {
             properties: Map::from_iter([
                 (
                     "managedResourceGroupId".to_owned(),
-                    json!(format!("/subscriptions/{}/resourceGroups/rg-managed", seed::SUBSCRIPTION)),
+                    json!(format!(
+                        "/subscriptions/{}/resourceGroups/rg-managed",
+                        seed::SUBSCRIPTION
+                    )),
                 ),
                 ("createdDateTime".to_owned(), json!("2025-01-01T00:00:00Z")),
             ]),

@@ -44,12 +44,17 @@ fn permitted(
     filesystem: &Filesystem,
     wanted: &str,
 ) -> bool {
-    let container =
-        format!("{}/blobServices/default/containers/{}", account.id, filesystem.name);
+    let container = format!(
+        "{}/blobServices/default/containers/{}",
+        account.id, filesystem.name
+    );
     let action = if wanted.contains('w') { WRITE } else { READ };
     access::storage_data_allowed(world, state, oid, action, &container)
         || filesystem.acl.get(oid).is_some_and(|have| {
-            wanted.chars().filter(|right| *right != '-').all(|right| have.contains(right))
+            wanted
+                .chars()
+                .filter(|right| *right != '-')
+                .all(|right| have.contains(right))
         })
 }
 
@@ -60,14 +65,21 @@ struct Refusal {
 }
 
 const fn refusal(status: u16, code: &'static str, message: &'static str) -> Refusal {
-    Refusal { status, code, message }
+    Refusal {
+        status,
+        code,
+        message,
+    }
 }
 
 /// Answers a request to a storage account's host, or under the account's name on loopback.
 pub(crate) fn handle(world: &World, incoming: &Incoming, account: &str, in_path: bool) -> Reply {
     let segments = incoming.segments();
-    let path: Vec<&str> =
-        segments.iter().map(String::as_str).skip(usize::from(in_path)).collect();
+    let path: Vec<&str> = segments
+        .iter()
+        .map(String::as_str)
+        .skip(usize::from(in_path))
+        .collect();
     world.read(|state| {
         let Some(account) = find(state, account) else {
             return if in_path { Reply::empty(404) } else { Reply::none() };
@@ -106,8 +118,14 @@ fn answer(
         .filesystems
         .iter()
         .find(|filesystem| filesystem.name == *name)
-        .ok_or(refusal(404, "FilesystemNotFound", "The specified filesystem does not exist."))?;
-    let asked = incoming.query("fsAction").unwrap_or_else(|| "r--".to_owned());
+        .ok_or(refusal(
+            404,
+            "FilesystemNotFound",
+            "The specified filesystem does not exist.",
+        ))?;
+    let asked = incoming
+        .query("fsAction")
+        .unwrap_or_else(|| "r--".to_owned());
     if !permitted(world, state, &oid, account, filesystem, &asked) {
         return Err(refusal(
             403,
@@ -126,8 +144,11 @@ fn answer(
         };
     }
     let path = rest.join("/");
-    let node = Node::find(filesystem, &path)
-        .ok_or(refusal(404, "PathNotFound", "The specified path does not exist."))?;
+    let node = Node::find(filesystem, &path).ok_or(refusal(
+        404,
+        "PathNotFound",
+        "The specified path does not exist.",
+    ))?;
     match incoming.method {
         Method::HEAD => Ok(node.head()),
         Method::GET => Ok(node.read(incoming.header("range"))),
@@ -136,7 +157,11 @@ fn answer(
 }
 
 fn unsupported() -> Refusal {
-    refusal(405, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
+    refusal(
+        405,
+        "UnsupportedHttpVerb",
+        "The resource doesn't support the specified HTTP verb.",
+    )
 }
 
 /// The object id of the caller.
@@ -161,7 +186,9 @@ fn authenticate(world: &World, state: &State, incoming: &Incoming) -> Result<Str
         && audience != "e406a681-f3d4-42a8-90b6-c2b029497af1"
         && audience != own
     {
-        return Err(invalid("Audience validation failed. Audience did not match."));
+        return Err(invalid(
+            "Audience validation failed. Audience did not match.",
+        ));
     }
     if claims.tid != entra::tenant_of(state) {
         return Err(invalid("Issuer validation failed. Issuer did not match."));
@@ -177,11 +204,16 @@ struct Node<'a> {
 impl<'a> Node<'a> {
     fn find(filesystem: &'a Filesystem, path: &str) -> Option<Self> {
         if let Some(content) = filesystem.paths.get(path) {
-            return Some(Self { content: Some(content) });
+            return Some(Self {
+                content: Some(content),
+            });
         }
         let below = format!("{path}/");
-        let directory =
-            path.is_empty() || filesystem.paths.keys().any(|known| known.starts_with(&below));
+        let directory = path.is_empty()
+            || filesystem
+                .paths
+                .keys()
+                .any(|known| known.starts_with(&below));
         directory.then_some(Self { content: None })
     }
 
@@ -192,7 +224,10 @@ impl<'a> Node<'a> {
             .with("x-ms-group", "$superuser")
             .with("x-ms-permissions", "rwxr-x---")
             .with("x-ms-acl", "user::rwx,group::r-x,other::---")
-            .with("x-ms-resource-type", if directory { "directory" } else { "file" })
+            .with(
+                "x-ms-resource-type",
+                if directory { "directory" } else { "file" },
+            )
             .with("last-modified", STAMP)
             .with("etag", "\"0x1\"")
     }
@@ -205,14 +240,21 @@ impl<'a> Node<'a> {
         };
         match content.get(from..=to) {
             Some(part) => reply(206)
-                .with("content-range", format!("bytes {from}-{to}/{}", content.len()))
+                .with(
+                    "content-range",
+                    format!("bytes {from}-{to}/{}", content.len()),
+                )
                 .body(part.to_vec()),
             None => reply(416).with("x-ms-error-code", "InvalidRange"),
         }
     }
 
     fn head_with(&self, status: u16) -> Reply {
-        Reply { status, ..self.head() }.with("content-type", "application/octet-stream")
+        Reply {
+            status,
+            ..self.head()
+        }
+        .with("content-type", "application/octet-stream")
     }
 }
 
@@ -228,11 +270,18 @@ fn list(incoming: &Incoming, filesystem: &Filesystem) -> Result<Reply, Refusal> 
     let directory = incoming.query("directory").unwrap_or_default();
     let directory = directory.trim_matches('/');
     if Node::find(filesystem, directory).is_none_or(|node| node.content.is_some()) {
-        return Err(refusal(404, "PathNotFound", "The specified path does not exist."));
+        return Err(refusal(
+            404,
+            "PathNotFound",
+            "The specified path does not exist.",
+        ));
     }
     let recursive = incoming.query("recursive").as_deref() == Some("true");
-    let prefix =
-        if directory.is_empty() { String::new() } else { format!("{directory}/") };
+    let prefix = if directory.is_empty() {
+        String::new()
+    } else {
+        format!("{directory}/")
+    };
     let mut paths: Vec<(String, Option<usize>)> = Vec::new();
     for (path, content) in &filesystem.paths {
         let Some(below) = path.strip_prefix(&prefix).filter(|below| !below.is_empty()) else {
@@ -248,9 +297,14 @@ fn list(incoming: &Incoming, filesystem: &Filesystem) -> Result<Reply, Refusal> 
             paths.push(shown);
         }
     }
-    let most = incoming.query("maxResults").and_then(|text| text.parse().ok()).unwrap_or(5000);
-    let skip: usize =
-        incoming.query("continuation").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let most = incoming
+        .query("maxResults")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5000);
+    let skip: usize = incoming
+        .query("continuation")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let more = paths.len() > skip.saturating_add(most);
     let shown: Vec<Value> = paths
         .into_iter()
@@ -273,5 +327,9 @@ fn list(incoming: &Incoming, filesystem: &Filesystem) -> Result<Reply, Refusal> 
         })
         .collect();
     let reply = Reply::json(200, &json!({"paths": shown}));
-    Ok(if more { reply.with("x-ms-continuation", (skip + most).to_string()) } else { reply })
+    Ok(if more {
+        reply.with("x-ms-continuation", (skip + most).to_string())
+    } else {
+        reply
+    })
 }

@@ -35,9 +35,8 @@ impl<'a> Jwt<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        let json = |part: &str| {
-            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
-        };
+        let json =
+            |part: &str| serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok();
         Some(Self {
             signed,
             signature: BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?,
@@ -47,11 +46,17 @@ impl<'a> Jwt<'a> {
     }
 
     fn text(&self, claim: &str) -> &str {
-        self.claims.get(claim).and_then(Value::as_str).unwrap_or_default()
+        self.claims
+            .get(claim)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn algorithm(&self) -> &str {
-        self.header.get("alg").and_then(Value::as_str).unwrap_or_default()
+        self.header
+            .get("alg")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn time(&self, claim: &str) -> Option<OffsetDateTime> {
@@ -70,7 +75,9 @@ impl<'a> Jwt<'a> {
     }
 
     fn check_time(&self, now: OffsetDateTime) -> Result<(), StsError> {
-        let until = self.time("exp").ok_or_else(|| sts_error::bad_assertion("It has no exp claim."))?;
+        let until = self
+            .time("exp")
+            .ok_or_else(|| sts_error::bad_assertion("It has no exp claim."))?;
         let from = self.time("nbf").or_else(|| self.time("iat")).unwrap_or(now);
         if now >= until || now + SKEW < from {
             return Err(sts_error::assertion_out_of_time(now, from, until));
@@ -104,7 +111,11 @@ fn check_own(
     let algorithm: &dyn SignatureVerificationAlgorithm = match jwt.algorithm() {
         "RS256" => RS256,
         "PS256" => PS256,
-        _ => return Err(sts_error::bad_assertion("The algorithm is neither PS256 nor RS256.")),
+        _ => {
+            return Err(sts_error::bad_assertion(
+                "The algorithm is neither PS256 nor RS256.",
+            ));
+        }
     };
     let certificates = application
         .keys
@@ -131,7 +142,9 @@ fn check_own(
         })
     });
     if !for_us {
-        return Err(sts_error::bad_assertion("Its audience is not this token endpoint."));
+        return Err(sts_error::bad_assertion(
+            "Its audience is not this token endpoint.",
+        ));
     }
     jwt.check_time(world.now())
 }
@@ -143,8 +156,11 @@ fn check_federated(
     jwt: &Jwt<'_>,
 ) -> Result<(), StsError> {
     let (issuer, subject) = (jwt.text("iss"), jwt.text("sub"));
-    let trusting: Vec<&Federated> =
-        application.federated.iter().filter(|trust| trust.issuer == issuer).collect();
+    let trusting: Vec<&Federated> = application
+        .federated
+        .iter()
+        .filter(|trust| trust.issuer == issuer)
+        .collect();
     if trusting.is_empty() {
         return Err(sts_error::no_federation(700_211, "issuer", issuer));
     }
@@ -153,16 +169,19 @@ fn check_federated(
         .filter(|trust| trust.subject == subject && world.sees(trust.sts_from))
         .collect();
     if matching.is_empty() {
-        let but_for_case = trusting.iter().any(|trust| {
-            trust.subject != subject && trust.subject.eq_ignore_ascii_case(subject)
-        });
+        let but_for_case = trusting
+            .iter()
+            .any(|trust| trust.subject != subject && trust.subject.eq_ignore_ascii_case(subject));
         return Err(if but_for_case {
             sts_error::federation_case(subject)
         } else {
             sts_error::no_federation(700_213, "subject", subject)
         });
     }
-    if !matching.iter().any(|trust| jwt.has_audience(|audience| audience == trust.audience)) {
+    if !matching
+        .iter()
+        .any(|trust| jwt.has_audience(|audience| audience == trust.audience))
+    {
         let audience = match jwt.claims.get("aud") {
             Some(Value::String(one)) => one.clone(),
             Some(other) => other.to_string(),
@@ -173,9 +192,7 @@ fn check_federated(
     check_issuer_signature(state, issuer, jwt)?;
     jwt.check_time(world.now())?;
     match (jwt.time("exp"), jwt.time("iat").or_else(|| jwt.time("nbf"))) {
-        (Some(until), Some(from)) if until - from > LONGEST => {
-            Err(sts_error::assertion_too_long())
-        }
+        (Some(until), Some(from)) if until - from > LONGEST => Err(sts_error::assertion_too_long()),
         _ => Ok(()),
     }
 }
@@ -195,13 +212,25 @@ fn check_issuer_signature(state: &State, issuer: &str, jwt: &Jwt<'_>) -> Result<
         let same_id = key_id.is_none() || key.get("kid").and_then(Value::as_str) == key_id;
         same_id && verifies(key, jwt) == Some(true)
     });
-    if signed { Ok(()) } else { Err(sts_error::bad_assertion("It contains an invalid signature.")) }
+    if signed {
+        Ok(())
+    } else {
+        Err(sts_error::bad_assertion(
+            "It contains an invalid signature.",
+        ))
+    }
 }
 
 fn verifies(key: &Value, jwt: &Jwt<'_>) -> Option<bool> {
     let part = |name: &str| BASE64_URL_SAFE_NO_PAD.decode(key.get(name)?.as_str()?).ok();
-    let public = RsaPublicKeyComponents { n: part("n")?, e: part("e")? };
-    let verified =
-        public.verify(&RSA_PKCS1_2048_8192_SHA256, jwt.signed.as_bytes(), &jwt.signature);
+    let public = RsaPublicKeyComponents {
+        n: part("n")?,
+        e: part("e")?,
+    };
+    let verified = public.verify(
+        &RSA_PKCS1_2048_8192_SHA256,
+        jwt.signed.as_bytes(),
+        &jwt.signature,
+    );
     Some(verified.is_ok())
 }

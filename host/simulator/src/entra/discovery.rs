@@ -9,8 +9,12 @@ use crate::{
 };
 
 /// Authority hosts that instance discovery knows.
-const AUTHORITIES: [&str; 4] =
-    ["login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"];
+const AUTHORITIES: [&str; 4] = [
+    "login.microsoftonline.com",
+    "login.windows.net",
+    "login.microsoft.com",
+    "sts.windows.net",
+];
 
 pub(crate) fn handle(world: &World, incoming: &Incoming, segments: &[&str]) -> Reply {
     match segments {
@@ -22,10 +26,14 @@ pub(crate) fn handle(world: &World, incoming: &Incoming, segments: &[&str]) -> R
             in_tenant(world, tenant, |id| configuration(incoming, id, false))
         }
         [tenant, "discovery", "v2.0", "keys"] => in_tenant(world, tenant, |id| {
-            world.signer().jwks(&format!("https://login.microsoftonline.com/{id}/v2.0"))
+            world
+                .signer()
+                .jwks(&format!("https://login.microsoftonline.com/{id}/v2.0"))
         }),
         [tenant, "discovery", "keys"] => in_tenant(world, tenant, |id| {
-            world.signer().jwks(&format!("https://sts.windows.net/{id}/"))
+            world
+                .signer()
+                .jwks(&format!("https://sts.windows.net/{id}/"))
         }),
         _ => Reply::empty(404),
     }
@@ -83,7 +91,10 @@ fn configuration(incoming: &Incoming, tenant: &str, v2: bool) -> Value {
 
 fn instance(incoming: &Incoming) -> Reply {
     let endpoint = incoming.query("authorization_endpoint").unwrap_or_default();
-    let mut parts = endpoint.strip_prefix("https://").unwrap_or_default().split('/');
+    let mut parts = endpoint
+        .strip_prefix("https://")
+        .unwrap_or_default()
+        .split('/');
     let host = parts.next().unwrap_or_default();
     let tenant = parts.next().unwrap_or_default();
     if !AUTHORITIES.contains(&host.to_ascii_lowercase().as_str()) {
@@ -96,9 +107,7 @@ fn instance(incoming: &Incoming) -> Reply {
             }),
         );
     }
-    let discovery = format!(
-        "https://{host}/{tenant}/v2.0/.well-known/openid-configuration",
-    );
+    let discovery = format!("https://{host}/{tenant}/v2.0/.well-known/openid-configuration");
     Reply::json(
         200,
         &json!({

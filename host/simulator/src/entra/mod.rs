@@ -75,7 +75,12 @@ impl Arrival {
     /// Everywhere already.
     pub(crate) fn long_ago() -> Self {
         let at = OffsetDateTime::UNIX_EPOCH;
-        Self { read: at, backing: at, sts: at, arm: at }
+        Self {
+            read: at,
+            backing: at,
+            sts: at,
+            arm: at,
+        }
     }
 }
 
@@ -92,7 +97,10 @@ pub struct Deletion {
 
 impl Deletion {
     pub(crate) fn now(world: &World) -> Self {
-        Self { at: world.now(), seen: world.visible_at(Plane::GraphDelete) }
+        Self {
+            at: world.now(),
+            seen: world.visible_at(Plane::GraphDelete),
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use serde_json::{Map, json};
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 use super::{
-    AppRole, AppRoleAssignment, Application, Arrival, CredentialPolicy, Password,
-    ServicePrincipal, State, User,
+    AppRole, AppRoleAssignment, Application, Arrival, CredentialPolicy, Password, ServicePrincipal,
+    State, User,
 };
 use crate::{Hashed, Sealed, seed};
 
@@ -16,17 +16,34 @@ const GRAPH_PRINCIPAL: &str = "0b0b0b0b-0000-4000-8000-000000000002";
 
 /// App roles that Graph offers: value and id (reference, section 0).
 const GRAPH_ROLES: [(&str, &str); 6] = [
-    ("Application.ReadWrite.OwnedBy", "18a4783c-866b-4cc7-a460-3d5e5662c884"),
-    ("Application.ReadWrite.All", "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9"),
-    ("Application.Read.All", "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30"),
-    ("AppRoleAssignment.ReadWrite.All", "06b708a9-e830-4db3-a914-8e69da51d44f"),
+    (
+        "Application.ReadWrite.OwnedBy",
+        "18a4783c-866b-4cc7-a460-3d5e5662c884",
+    ),
+    (
+        "Application.ReadWrite.All",
+        "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
+    ),
+    (
+        "Application.Read.All",
+        "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
+    ),
+    (
+        "AppRoleAssignment.ReadWrite.All",
+        "06b708a9-e830-4db3-a914-8e69da51d44f",
+    ),
     ("Directory.Read.All", "7ab1d382-f21e-4acd-a863-ba3e13f7da61"),
     ("User.Read.All", "df021288-bdef-4463-88db-98f22de89214"),
 ];
 
 /// Microsoft's own service principals: name, client id, object id, resource names.
 const FIRST_PARTY: [(&str, &str, &str, &[&str]); 5] = [
-    ("AzureDatabricks", "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d", seed::DATABRICKS_PRINCIPAL, &[]),
+    (
+        "AzureDatabricks",
+        "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d",
+        seed::DATABRICKS_PRINCIPAL,
+        &[],
+    ),
     (
         "Microsoft Graph",
         "00000003-0000-0000-c000-000000000000",
@@ -37,7 +54,10 @@ const FIRST_PARTY: [(&str, &str, &str, &[&str]); 5] = [
         "Windows Azure Service Management API",
         "797f4846-ba00-4fd7-ba43-dac1f8f63013",
         "0b0b0b0b-0000-4000-8000-000000000003",
-        &["https://management.azure.com", "https://management.core.windows.net"],
+        &[
+            "https://management.azure.com",
+            "https://management.core.windows.net",
+        ],
     ),
     (
         "Azure Key Vault",
@@ -59,11 +79,15 @@ pub(crate) fn first_state(signing_key: Sealed) -> State {
         .map(|(name, app_id, id, names)| {
             let mut sp = principal(id, app_id, name);
             sp.names.extend(names.iter().map(ToString::to_string));
-            sp.properties.insert("appOwnerOrganizationId".to_owned(), json!(MICROSOFT));
+            sp.properties
+                .insert("appOwnerOrganizationId".to_owned(), json!(MICROSOFT));
             if *id == GRAPH_PRINCIPAL {
                 sp.app_roles = GRAPH_ROLES
                     .iter()
-                    .map(|(value, id)| AppRole { id: (*id).to_owned(), value: (*value).to_owned() })
+                    .map(|(value, id)| AppRole {
+                        id: (*id).to_owned(),
+                        value: (*value).to_owned(),
+                    })
                     .collect();
             }
             sp
@@ -149,7 +173,10 @@ fn operator() -> Application {
 
 /// Makes this the operator's only client secret.
 pub(crate) fn set_operator_secret(state: &mut State, secret: &str) {
-    let operator = state.applications.iter_mut().find(|app| app.app_id == seed::OPERATOR_CLIENT);
+    let operator = state
+        .applications
+        .iter_mut()
+        .find(|app| app.app_id == seed::OPERATOR_CLIENT);
     if let Some(operator) = operator {
         operator.passwords = vec![Password {
             key_id: "0e0e0e0e-0000-4000-8000-000000000001".to_owned(),

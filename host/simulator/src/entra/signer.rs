@@ -10,8 +10,7 @@ use ring::{
     rand::SystemRandom,
     rsa::KeyPair,
     signature::{
-        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaPublicKeyComponents,
-        UnparsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
     },
 };
 use rsa::{pkcs8::EncodePrivateKey as _, rand_core::OsRng};
@@ -40,24 +39,34 @@ impl Signer {
         let der = Zeroizing::new(BASE64_STANDARD.decode(base64).map_err(failed)?);
         let pair = KeyPair::from_pkcs8(&der).map_err(failed)?;
         let certificate = certificate(&der)?;
-        let key_id = BASE64_URL_SAFE_NO_PAD
-            .encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &certificate));
-        Ok(Self { pair, key_id, certificate })
+        let key_id = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &certificate));
+        Ok(Self {
+            pair,
+            key_id,
+            certificate,
+        })
     }
 
     /// A compact JWS over the claims.
     ///
     /// Returns none only if the system has no randomness for blinding.
     pub(crate) fn sign(&self, claims: &Value) -> Option<String> {
-        let header =
-            json!({"typ": "JWT", "alg": "RS256", "x5t": self.key_id, "kid": self.key_id});
+        let header = json!({"typ": "JWT", "alg": "RS256", "x5t": self.key_id, "kid": self.key_id});
         let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(&header), encode(claims));
         let mut signature = vec![0; self.pair.public().modulus_len()];
         self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                signed.as_bytes(),
+                &mut signature,
+            )
             .ok()?;
-        Some(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+        Some(format!(
+            "{signed}.{}",
+            BASE64_URL_SAFE_NO_PAD.encode(signature)
+        ))
     }
 
     /// Whether this key made the signature.
@@ -92,10 +101,15 @@ fn certificate(der: &[u8]) -> Result<Vec<u8>, StartError> {
     )
     .map_err(failed)?;
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "accounts.accesscontrol.windows.net");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "accounts.accesscontrol.windows.net");
     Ok(params.self_signed(&key).map_err(failed)?.der().to_vec())
 }
 
 fn failed(reason: impl std::fmt::Display) -> StartError {
-    StartError::Key { what: "token-signing key", reason: reason.to_string() }
+    StartError::Key {
+        what: "token-signing key",
+        reason: reason.to_string(),
+    }
 }

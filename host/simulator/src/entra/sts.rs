@@ -19,7 +19,9 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
     let segments = incoming.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let reply = match (&incoming.method, segments.as_slice()) {
-        (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => token(world, incoming, tenant, true),
+        (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => {
+            token(world, incoming, tenant, true)
+        }
         (&Method::POST, [tenant, "oauth2", "token"]) => token(world, incoming, tenant, false),
         (&Method::GET, _) => discovery::handle(world, incoming, &segments),
         _ => Reply::empty(404),
@@ -42,8 +44,7 @@ pub(crate) fn refused(failure: &StsFailure) -> Reply {
 fn token(world: &World, incoming: &Incoming, tenant: &str, v2: bool) -> Reply {
     let granted = world.read(|state| {
         sts_error::check_tenant(world, state, tenant)?;
-        let form =
-            Form::read(incoming, v2).map_err(|error| sts_error::failure(world, error))?;
+        let form = Form::read(incoming, v2).map_err(|error| sts_error::failure(world, error))?;
         let granted = tokens::grant(
             world,
             state,
@@ -62,7 +63,11 @@ fn token(world: &World, incoming: &Incoming, tenant: &str, v2: bool) -> Reply {
 
 /// The two versions differ in types: numbers in v2, strings in v1.
 fn success(granted: &Granted, resource: &str, v2: bool) -> Value {
-    let Granted { token, lifetime, issued } = granted;
+    let Granted {
+        token,
+        lifetime,
+        issued,
+    } = granted;
     if v2 {
         return json!({
             "token_type": "Bearer",
@@ -94,7 +99,11 @@ impl Form {
         let encoded = incoming
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        let fields = if encoded { wire::form_fields(&incoming.body) } else { Vec::new() };
+        let fields = if encoded {
+            wire::form_fields(&incoming.body)
+        } else {
+            Vec::new()
+        };
         let field = |name: &str| {
             fields
                 .iter()

@@ -24,18 +24,33 @@ pub(crate) struct StsError {
 }
 
 fn client(code: u32, text: String) -> StsError {
-    StsError { code, error: "invalid_client", status: 401, text }
+    StsError {
+        code,
+        error: "invalid_client",
+        status: 401,
+        text,
+    }
 }
 
 fn request(code: u32, error: &'static str, text: String) -> StsError {
-    StsError { code, error, status: 400, text }
+    StsError {
+        code,
+        error,
+        status: 400,
+        text,
+    }
 }
 
 /// Gives a refusal its ids and the shape on the wire: the tail is joined by spaces.
 pub(crate) fn failure(world: &World, error: StsError) -> StsFailure {
     let timestamp = iso(world.now()).replace('T', " ");
     let (trace, correlation) = (world.guid(), world.guid());
-    let StsError { code, error, status, text } = error;
+    let StsError {
+        code,
+        error,
+        status,
+        text,
+    } = error;
     StsFailure {
         status,
         body: json!({
@@ -53,11 +68,7 @@ pub(crate) fn failure(world: &World, error: StsError) -> StsFailure {
 }
 
 /// Whether the tenant in the path is one of the shared names; an error if it is no tenant here.
-pub(crate) fn check_tenant(
-    world: &World,
-    state: &State,
-    tenant: &str,
-) -> Result<bool, StsFailure> {
+pub(crate) fn check_tenant(world: &World, state: &State, tenant: &str) -> Result<bool, StsFailure> {
     if matches!(tenant, "common" | "organizations") {
         return Ok(true);
     }
@@ -66,29 +77,44 @@ pub(crate) fn check_tenant(
     }
     let looks_right = uuid::Uuid::parse_str(tenant).is_ok() || tenant.contains('.');
     let error = if looks_right {
-        request(90002, "invalid_request", format!(
-            "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
-        ))
+        request(
+            90002,
+            "invalid_request",
+            format!(
+                "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
+            ),
+        )
     } else {
-        request(900_023, "invalid_request", format!(
-            "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."
-        ))
+        request(
+            900_023,
+            "invalid_request",
+            format!(
+                "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."
+            ),
+        )
     };
     Err(failure(world, error))
 }
 
 pub(crate) fn unknown_application(state: &State, app_id: &str) -> StsError {
-    request(700_016, "unauthorized_client", format!(
-        "Application with identifier '{app_id}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
-        state.entra.display_name
-    ))
+    request(
+        700_016,
+        "unauthorized_client",
+        format!(
+            "Application with identifier '{app_id}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
+            state.entra.display_name
+        ),
+    )
 }
 
 pub(crate) fn missing_principal(state: &State, app_id: &str) -> StsError {
-    client(7_000_229, format!(
-        "The client application {app_id} is missing service principal in the tenant {}. See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119",
-        state.entra.tenant_id
-    ))
+    client(
+        7_000_229,
+        format!(
+            "The client application {app_id} is missing service principal in the tenant {}. See instructions here: https://go.microsoft.com/fwlink/?linkid=2225119",
+            state.entra.tenant_id
+        ),
+    )
 }
 
 pub(crate) fn disabled(app_id: &str, name: &str) -> StsError {
@@ -97,15 +123,21 @@ pub(crate) fn disabled(app_id: &str, name: &str) -> StsError {
 }
 
 pub(crate) fn wrong_secret(app_id: &str) -> StsError {
-    client(7_000_215, format!(
-        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app_id}'."
-    ))
+    client(
+        7_000_215,
+        format!(
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{app_id}'."
+        ),
+    )
 }
 
 pub(crate) fn expired_secret(app_id: &str) -> StsError {
-    client(7_000_222, format!(
-        "The provided client secret keys for app '{app_id}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds."
-    ))
+    client(
+        7_000_222,
+        format!(
+            "The provided client secret keys for app '{app_id}' are expired. Visit the Azure portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added security: https://aka.ms/certCreds."
+        ),
+    )
 }
 
 pub(crate) fn no_credential() -> StsError {
@@ -123,22 +155,34 @@ pub(crate) fn unsupported_grant(grant: &str) -> StsError {
 }
 
 pub(crate) fn bad_scope(scope: &str) -> StsError {
-    request(70011, "invalid_scope", format!(
-        "The provided value for the input parameter 'scope' isn't valid. The scope {scope} isn't valid."
-    ))
+    request(
+        70011,
+        "invalid_scope",
+        format!(
+            "The provided value for the input parameter 'scope' isn't valid. The scope {scope} isn't valid."
+        ),
+    )
 }
 
 pub(crate) fn scope_without_default(scope: &str) -> StsError {
-    request(1_002_012, "invalid_scope", format!(
-        "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
-    ))
+    request(
+        1_002_012,
+        "invalid_scope",
+        format!(
+            "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+        ),
+    )
 }
 
 pub(crate) fn unknown_resource(state: &State, resource: &str) -> StsError {
-    request(500_011, "invalid_resource", format!(
-        "The resource principal named {resource} was not found in the tenant named {}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.",
-        state.entra.display_name
-    ))
+    request(
+        500_011,
+        "invalid_resource",
+        format!(
+            "The resource principal named {resource} was not found in the tenant named {}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant.",
+            state.entra.display_name
+        ),
+    )
 }
 
 pub(crate) fn assertion_out_of_time(
@@ -146,32 +190,47 @@ pub(crate) fn assertion_out_of_time(
     from: OffsetDateTime,
     until: OffsetDateTime,
 ) -> StsError {
-    client(700_024, format!(
-        "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of assertion {}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
-        iso(now), iso(from), iso(until)
-    ))
+    client(
+        700_024,
+        format!(
+            "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of assertion {}. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+            iso(now),
+            iso(from),
+            iso(until)
+        ),
+    )
 }
 
 pub(crate) fn bad_assertion(why: &str) -> StsError {
-    client(700_027, format!("Client assertion failed signature validation. {why}"))
+    client(
+        700_027,
+        format!("Client assertion failed signature validation. {why}"),
+    )
 }
 
 const FEDERATION_HELP: &str = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation";
 
 pub(crate) fn no_federation(code: u32, what: &str, value: &str) -> StsError {
-    client(code, format!(
-        "No matching federated identity record found for presented assertion {what} '{value}'. {FEDERATION_HELP}"
-    ))
+    client(
+        code,
+        format!(
+            "No matching federated identity record found for presented assertion {what} '{value}'. {FEDERATION_HELP}"
+        ),
+    )
 }
 
 pub(crate) fn federation_case(subject: &str) -> StsError {
-    client(7_002_138, format!(
-        "No matching federated identity record found for presented assertion subject '{subject}'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison. {FEDERATION_HELP}"
-    ))
+    client(
+        7_002_138,
+        format!(
+            "No matching federated identity record found for presented assertion subject '{subject}'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison. {FEDERATION_HELP}"
+        ),
+    )
 }
 
 pub(crate) fn assertion_too_long() -> StsError {
-    let text = "External OIDC Provider token must have a lifetime of less than or equal to 1.01:00:00";
+    let text =
+        "External OIDC Provider token must have a lifetime of less than or equal to 1.01:00:00";
     request(70023, "invalid_request", text.to_owned())
 }
 

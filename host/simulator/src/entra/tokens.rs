@@ -70,13 +70,17 @@ pub enum TokenFault {
 pub fn verify(world: &World, bearer: &str) -> Result<Claims, TokenFault> {
     let (signed, signature) = bearer.rsplit_once('.').ok_or(TokenFault::Malformed)?;
     let claims = claims_of(bearer).ok_or(TokenFault::Malformed)?;
-    let signature =
-        BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenFault::Malformed)?;
+    let signature = BASE64_URL_SAFE_NO_PAD
+        .decode(signature)
+        .map_err(|_| TokenFault::Malformed)?;
     if !world.signer().verifies(signed, &signature) {
         return Err(TokenFault::BadSignature);
     }
     if claims.exp <= world.now().unix_timestamp() {
-        return Err(TokenFault::Expired { exp: claims.exp, aud: claims.aud });
+        return Err(TokenFault::Expired {
+            exp: claims.exp,
+            aud: claims.aud,
+        });
     }
     Ok(claims)
 }
@@ -98,9 +102,14 @@ pub(crate) fn caller(incoming: &wire::Incoming) -> Option<String> {
         let claims = claims_of(bearer)?;
         return claims.upn.or(claims.appid);
     }
-    let form = incoming.header("content-type")?.starts_with("application/x-www-form-urlencoded");
+    let form = incoming
+        .header("content-type")?
+        .starts_with("application/x-www-form-urlencoded");
     let fields = wire::form_fields(if form { &incoming.body } else { &[] });
-    fields.into_iter().find(|(name, _)| name == "client_id").map(|(_, value)| value)
+    fields
+        .into_iter()
+        .find(|(name, _)| name == "client_id")
+        .map(|(_, value)| value)
 }
 
 /// How a client proves itself to the token endpoint.
@@ -126,8 +135,15 @@ pub fn client_credentials(
     client_secret: &str,
     resource: &str,
 ) -> Result<String, StsFailure> {
-    grant(world, state, tenant, client_id, &Credential::Secret(client_secret), resource)
-        .map(|granted| granted.token)
+    grant(
+        world,
+        state,
+        tenant,
+        client_id,
+        &Credential::Secret(client_secret),
+        resource,
+    )
+    .map(|granted| granted.token)
 }
 
 /// The client-credentials grant, after the form was read (reference, section 1.3).
@@ -151,7 +167,10 @@ pub(crate) fn grant(
         .filter(|sp| world.sees(sp.arrival.sts))
         .ok_or_else(|| fail(sts_error::missing_principal(state, client_id)))?;
     if application.disabled || !principal.enabled {
-        return Err(fail(sts_error::disabled(client_id, &application.display_name)));
+        return Err(fail(sts_error::disabled(
+            client_id,
+            &application.display_name,
+        )));
     }
     let strength = match credential {
         Credential::Secret(secret) => {
@@ -167,15 +186,29 @@ pub(crate) fn grant(
         .ok_or_else(|| fail(sts_error::unknown_resource(state, resource)))?;
     let roles = roles(state, &principal.id, &target.id);
     let claims = application_claims(world, state, resource, target, principal, &roles);
-    let mut claims = if shared { without_identity(claims) } else { claims };
-    let strength_claim = if wants_v2(state, target) { "azpacr" } else { "appidacr" };
+    let mut claims = if shared {
+        without_identity(claims)
+    } else {
+        claims
+    };
+    let strength_claim = if wants_v2(state, target) {
+        "azpacr"
+    } else {
+        "appidacr"
+    };
     if let Some(members) = claims.as_object_mut() {
         members.insert(strength_claim.to_owned(), json!(strength));
     }
-    let token =
-        world.signer().sign(&claims).ok_or_else(|| fail(sts_error::no_randomness()))?;
+    let token = world
+        .signer()
+        .sign(&claims)
+        .ok_or_else(|| fail(sts_error::no_randomness()))?;
     let issued = world.now().unix_timestamp();
-    Ok(Granted { token, lifetime: entra.token_lifetime, issued })
+    Ok(Granted {
+        token,
+        lifetime: entra.token_lifetime,
+        issued,
+    })
 }
 
 /// A user's access token, as an interactive sign-in would have given: there is no page to sign in
@@ -193,7 +226,10 @@ pub fn for_user(world: &World, state: &State, upn: &str, resource: &str) -> Opti
     members.insert("idtyp".to_owned(), json!("user"));
     members.insert("scp".to_owned(), json!("user_impersonation"));
     // The Azure CLI's public client, through which people usually get such a token.
-    members.insert("appid".to_owned(), json!("04b07795-8ddb-461a-bbee-02f9e1bf7b46"));
+    members.insert(
+        "appid".to_owned(),
+        json!("04b07795-8ddb-461a-bbee-02f9e1bf7b46"),
+    );
     world.signer().sign(&claims)
 }
 
@@ -210,7 +246,10 @@ fn check_secret(
         .chain(&principal.passwords)
         .filter(|password| password.secret.matches(secret) && world.sees(password.sts_from))
         .collect();
-    if known.iter().any(|password| password.start <= now && now < password.end) {
+    if known
+        .iter()
+        .any(|password| password.start <= now && now < password.end)
+    {
         Ok(())
     } else if known.iter().any(|password| password.end <= now) {
         Err(sts_error::expired_secret(&application.app_id))
@@ -224,9 +263,16 @@ fn find_resource<'a>(state: &'a State, resource: &str) -> Option<&'a ServicePrin
     let wanted = resource.trim_end_matches('/');
     let wanted = wanted.strip_prefix("spn:").unwrap_or(wanted);
     let entra = &state.entra;
-    let live = || entra.service_principals.iter().filter(|sp| sp.deleted.is_none());
+    let live = || {
+        entra
+            .service_principals
+            .iter()
+            .filter(|sp| sp.deleted.is_none())
+    };
     let named = live().find(|sp| {
-        sp.names.iter().any(|name| name.trim_end_matches('/').eq_ignore_ascii_case(wanted))
+        sp.names
+            .iter()
+            .any(|name| name.trim_end_matches('/').eq_ignore_ascii_case(wanted))
     });
     named.or_else(|| {
         let by_uri = entra.applications.iter().find(|app| {
@@ -241,24 +287,32 @@ fn find_resource<'a>(state: &'a State, resource: &str) -> Option<&'a ServicePrin
 }
 
 fn roles(state: &State, principal: &str, resource: &str) -> Vec<String> {
-    let Some(target) = state.entra.principal(resource) else { return Vec::new() };
+    let Some(target) = state.entra.principal(resource) else {
+        return Vec::new();
+    };
     state
         .entra
         .app_role_assignments
         .iter()
         .filter(|grant| grant.principal_id == principal && grant.resource_id == resource)
-        .filter_map(|grant| target.app_roles.iter().find(|role| role.id == grant.app_role_id))
+        .filter_map(|grant| {
+            target
+                .app_roles
+                .iter()
+                .find(|role| role.id == grant.app_role_id)
+        })
         .map(|role| role.value.clone())
         .collect()
 }
 
 /// Whether the resource chose v2.0 tokens; Microsoft's own resources here all take v1.0.
 fn wants_v2(state: &State, target: &ServicePrincipal) -> bool {
-    state
-        .entra
-        .application(&target.app_id)
-        .and_then(|app| app.properties.get("api")?.get("requestedAccessTokenVersion")?.as_i64())
-        == Some(2)
+    state.entra.application(&target.app_id).and_then(|app| {
+        app.properties
+            .get("api")?
+            .get("requestedAccessTokenVersion")?
+            .as_i64()
+    }) == Some(2)
 }
 
 fn common_claims(world: &World, state: &State, resource: &str, v2: bool) -> Value {
@@ -298,7 +352,10 @@ fn application_claims(
     let audience = if v2 { &target.app_id } else { resource };
     let mut claims = common_claims(world, state, audience, v2);
     if let Some(members) = claims.as_object_mut() {
-        members.insert(if v2 { "azp" } else { "appid" }.to_owned(), json!(principal.app_id));
+        members.insert(
+            if v2 { "azp" } else { "appid" }.to_owned(),
+            json!(principal.app_id),
+        );
         members.insert("idtyp".to_owned(), json!("app"));
         members.insert("oid".to_owned(), json!(principal.id));
         members.insert("sub".to_owned(), json!(principal.id));

@@ -23,9 +23,8 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn of(world: &World, state: &State, incoming: &Incoming) -> Result<Self, ArmError> {
         let tenant = entra::tenant_of(state);
-        let refuse = |code: &'static str, message: &str| {
-            ArmError::new(401, code, message).challenge(tenant)
-        };
+        let refuse =
+            |code: &'static str, message: &str| ArmError::new(401, code, message).challenge(tenant);
         let bearer = incoming.bearer().ok_or_else(|| {
             refuse(
                 "AuthenticationFailed",
@@ -42,28 +41,44 @@ impl Caller {
             }
         })?;
         if !AUDIENCES.contains(&claims.aud.trim_end_matches('/')) {
-            return Err(refuse("InvalidAuthenticationToken", &format!(
-                "The access token has been obtained for wrong audience or resource '{}'. It should exactly match with one of the allowed audiences 'https://management.core.windows.net/','https://management.azure.com/'.",
-                claims.aud
-            )));
+            return Err(refuse(
+                "InvalidAuthenticationToken",
+                &format!(
+                    "The access token has been obtained for wrong audience or resource '{}'. It should exactly match with one of the allowed audiences 'https://management.core.windows.net/','https://management.azure.com/'.",
+                    claims.aud
+                ),
+            ));
         }
         if claims.tid != tenant {
-            return Err(refuse("InvalidAuthenticationTokenTenant", &format!(
-                "The access token is from the wrong issuer '{}'. It must match the tenant 'https://sts.windows.net/{tenant}/' associated with this subscription.",
-                claims.iss
-            )));
+            return Err(refuse(
+                "InvalidAuthenticationTokenTenant",
+                &format!(
+                    "The access token is from the wrong issuer '{}'. It must match the tenant 'https://sts.windows.net/{tenant}/' associated with this subscription.",
+                    claims.iss
+                ),
+            ));
         }
         if claims.oid.is_empty() {
-            return Err(refuse("InvalidAuthenticationToken", "The received access token is not valid: at least one of the claims 'puid' or 'altsecid' or 'oid' should be present. If you are accessing as application please make sure service principal is properly created in the tenant."));
+            return Err(refuse(
+                "InvalidAuthenticationToken",
+                "The received access token is not valid: at least one of the claims 'puid' or 'altsecid' or 'oid' should be present. If you are accessing as application please make sure service principal is properly created in the tenant.",
+            ));
         }
         let name = claims.upn.or(claims.appid).unwrap_or_default();
-        Ok(Self { oid: claims.oid, name })
+        Ok(Self {
+            oid: claims.oid,
+            name,
+        })
     }
 
     pub(super) fn unauthorized(&self, action: &str, scope: &str) -> ArmError {
-        ArmError::new(403, "AuthorizationFailed", format!(
-            "The client '{}' with object id '{}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
-            self.name, self.oid
-        ))
+        ArmError::new(
+            403,
+            "AuthorizationFailed",
+            format!(
+                "The client '{}' with object id '{}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+                self.name, self.oid
+            ),
+        )
     }
 }

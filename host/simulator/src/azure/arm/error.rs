@@ -15,7 +15,12 @@ pub(super) struct ArmError {
 
 impl ArmError {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), challenge: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            challenge: None,
+        }
     }
 
     /// A 401 that says where to get a token.
@@ -24,7 +29,10 @@ impl ArmError {
             "Bearer authorization_uri=\"https://login.windows.net/{tenant}\", error=\"invalid_token\", error_description=\"{}\"",
             self.message
         );
-        Self { challenge: Some(challenge), ..self }
+        Self {
+            challenge: Some(challenge),
+            ..self
+        }
     }
 
     pub(super) fn reply(&self) -> Reply {
@@ -38,9 +46,11 @@ impl ArmError {
 }
 
 pub(super) fn unknown_type(path: &str) -> ArmError {
-    ArmError::new(404, "InvalidResourceType", format!(
-        "The resource type could not be found for the path '{path}'."
-    ))
+    ArmError::new(
+        404,
+        "InvalidResourceType",
+        format!("The resource type could not be found for the path '{path}'."),
+    )
 }
 
 pub(super) fn no_subscription(id: &str) -> ArmError {
@@ -54,9 +64,13 @@ pub(super) fn no_group(name: &str) -> ArmError {
 }
 
 pub(super) fn no_resource(kind: &str, name: &str, group: &str) -> ArmError {
-    ArmError::new(404, "ResourceNotFound", format!(
-        "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-    ))
+    ArmError::new(
+        404,
+        "ResourceNotFound",
+        format!(
+            "The Resource '{kind}/{name}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+        ),
+    )
 }
 
 pub(super) fn bad_request(message: impl Into<String>) -> ArmError {

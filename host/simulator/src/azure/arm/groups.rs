@@ -10,23 +10,44 @@ use crate::{
 };
 
 pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource) -> Answer {
-    let parts: Vec<&str> = resource.path.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = resource
+        .path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     let tenant = &state.entra.tenant_id;
     if parts.len() == 1 && resource.subscription().is_none() && parts == ["subscriptions"] {
-        let known = state.azure.subscriptions.iter().filter(|one| sees(request, state, one));
+        let known = state
+            .azure
+            .subscriptions
+            .iter()
+            .filter(|one| sees(request, state, one));
         let shown: Vec<Value> = known.map(|one| subscription(tenant, one)).collect();
         return Ok(Request::page(&shown));
     }
     resource.check_parents(state)?;
     let id = resource.subscription().unwrap_or_default();
-    let known = state.azure.subscriptions.iter().find(|one| one.id.eq_ignore_ascii_case(id));
+    let known = state
+        .azure
+        .subscriptions
+        .iter()
+        .find(|one| one.id.eq_ignore_ascii_case(id));
     let known = known.ok_or_else(|| error::no_subscription(id))?;
     match (parts.len(), resource.group()) {
         (2, None) => {
-            request.check(state, "Microsoft.Resources/subscriptions/read", &resource.path)?;
+            request.check(
+                state,
+                "Microsoft.Resources/subscriptions/read",
+                &resource.path,
+            )?;
             Ok(Reply::json(200, &subscription(tenant, known)))
         }
-        (3, None) if resource.path.to_ascii_lowercase().ends_with("/resourcegroups") => {
+        (3, None)
+            if resource
+                .path
+                .to_ascii_lowercase()
+                .ends_with("/resourcegroups") =>
+        {
             let action = "Microsoft.Resources/subscriptions/resourceGroups/read";
             let oid = &request.caller.oid;
             let shown: Vec<Value> = known
@@ -43,8 +64,10 @@ pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource) -> 
         (4, Some(name)) => {
             let action = "Microsoft.Resources/subscriptions/resourceGroups/read";
             request.check(state, action, &resource.path)?;
-            let found =
-                known.resource_groups.iter().find(|one| one.name.eq_ignore_ascii_case(name));
+            let found = known
+                .resource_groups
+                .iter()
+                .find(|one| one.name.eq_ignore_ascii_case(name));
             let found = found.ok_or_else(|| error::no_group(name))?;
             Ok(Reply::json(200, &group(known, found)))
         }

@@ -29,16 +29,22 @@ struct Request<'a> {
 
 /// Answers a request to the resource manager.
 pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
-    let answer = world.read(|state| Caller::of(world, state, incoming)).and_then(|caller| {
-        check_version(incoming)?;
-        let request = Request { world, incoming, caller };
-        let resource = Resource::of(&incoming.segments());
-        if incoming.method == Method::GET {
-            world.read(|state| request.get(state, &resource))
-        } else {
-            world.write(|state| request.change(state, &resource))
-        }
-    });
+    let answer = world
+        .read(|state| Caller::of(world, state, incoming))
+        .and_then(|caller| {
+            check_version(incoming)?;
+            let request = Request {
+                world,
+                incoming,
+                caller,
+            };
+            let resource = Resource::of(&incoming.segments());
+            if incoming.method == Method::GET {
+                world.read(|state| request.get(state, &resource))
+            } else {
+                world.write(|state| request.change(state, &resource))
+            }
+        });
     let reply = answer.unwrap_or_else(|error| error.reply());
     let remaining = match incoming.method {
         Method::GET => "x-ms-ratelimit-remaining-subscription-reads",
@@ -57,7 +63,10 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
 
 /// Any well-formed version is taken: `2026-02-01`, `2026-02-01-preview`.
 fn check_version(incoming: &Incoming) -> Result<(), ArmError> {
-    let Some(version) = incoming.query("api-version").filter(|version| !version.is_empty()) else {
+    let Some(version) = incoming
+        .query("api-version")
+        .filter(|version| !version.is_empty())
+    else {
         return Err(ArmError::new(
             400,
             "MissingApiVersionParameter",
@@ -67,7 +76,9 @@ fn check_version(incoming: &Incoming) -> Result<(), ArmError> {
     let date = version.strip_suffix("-preview").unwrap_or(&version);
     let parts: Vec<&str> = date.split('-').collect();
     let shaped = parts.iter().map(|part| part.len()).eq([4, 2, 2])
-        && parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|b| b.is_ascii_digit()));
     if shaped {
         return Ok(());
     }
@@ -95,9 +106,7 @@ impl Request<'_> {
                 vault_deletion::get(self, state, resource, name)
             }
             ("microsoft.keyvault/locations/operationresults", [_, _]) => Ok(Reply::empty(200)),
-            ("microsoft.keyvault/deletedvaults", []) => {
-                vault_deletion::list(self, state, resource)
-            }
+            ("microsoft.keyvault/deletedvaults", []) => vault_deletion::list(self, state, resource),
             ("microsoft.databricks/workspaces", []) => workspaces::list(self, state, resource),
             ("microsoft.databricks/workspaces", [name]) => {
                 workspaces::get(self, state, resource, name)
@@ -109,7 +118,11 @@ impl Request<'_> {
 
     fn change(&self, state: &mut State, resource: &Resource) -> Answer {
         let (kind, names) = resource.kind();
-        match (self.incoming.method.as_str(), kind.as_str(), names.as_slice()) {
+        match (
+            self.incoming.method.as_str(),
+            kind.as_str(),
+            names.as_slice(),
+        ) {
             ("PUT", "microsoft.authorization/roleassignments", [name]) => {
                 roles::put(self, state, resource, name)
             }

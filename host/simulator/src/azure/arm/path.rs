@@ -16,12 +16,20 @@ pub(super) struct Resource {
 impl Resource {
     pub(super) fn of(segments: &[String]) -> Self {
         let path = join(segments);
-        let last = segments.iter().rposition(|part| part.eq_ignore_ascii_case("providers"));
+        let last = segments
+            .iter()
+            .rposition(|part| part.eq_ignore_ascii_case("providers"));
         match last.and_then(|at| Some((segments.get(..at)?, segments.get(at + 1..)?))) {
-            Some((scope, provider)) => {
-                Self { path, scope: join(scope), provider: Some(provider.to_vec()) }
-            }
-            None => Self { scope: path.clone(), path, provider: None },
+            Some((scope, provider)) => Self {
+                path,
+                scope: join(scope),
+                provider: Some(provider.to_vec()),
+            },
+            None => Self {
+                scope: path.clone(),
+                path,
+                provider: None,
+            },
         }
     }
 
@@ -49,16 +57,23 @@ impl Resource {
 
     /// Refuses a subscription or resource group that does not exist.
     pub(super) fn check_parents(&self, state: &State) -> Result<(), ArmError> {
-        let Some(id) = self.subscription() else { return Ok(()) };
+        let Some(id) = self.subscription() else {
+            return Ok(());
+        };
         let subscription = state
             .azure
             .subscriptions
             .iter()
             .find(|known| known.id.eq_ignore_ascii_case(id))
             .ok_or_else(|| error::no_subscription(id))?;
-        let Some(name) = self.group() else { return Ok(()) };
+        let Some(name) = self.group() else {
+            return Ok(());
+        };
         let groups = &subscription.resource_groups;
-        if groups.iter().any(|group| group.name.eq_ignore_ascii_case(name)) {
+        if groups
+            .iter()
+            .any(|group| group.name.eq_ignore_ascii_case(name))
+        {
             Ok(())
         } else {
             Err(error::no_group(name))
@@ -67,7 +82,11 @@ impl Resource {
 }
 
 fn join(segments: &[String]) -> String {
-    if segments.is_empty() { "/".to_owned() } else { format!("/{}", segments.join("/")) }
+    if segments.is_empty() {
+        "/".to_owned()
+    } else {
+        format!("/{}", segments.join("/"))
+    }
 }
 
 fn after<'a>(path: &'a str, label: &str) -> Option<&'a str> {
@@ -81,24 +100,38 @@ mod tests {
     use super::*;
 
     fn of(path: &str) -> Resource {
-        let parts: Vec<String> =
-            path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let parts: Vec<String> = path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
         Resource::of(&parts)
     }
 
     #[test]
     fn the_last_provider_names_the_type() {
         let vault = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv";
-        let grant = of(&format!("{vault}/providers/Microsoft.Authorization/roleAssignments/g"));
+        let grant = of(&format!(
+            "{vault}/providers/Microsoft.Authorization/roleAssignments/g"
+        ));
         assert_eq!(grant.scope, vault);
         assert_eq!(
             grant.kind(),
-            ("microsoft.authorization/roleassignments".into(), vec!["g".into()])
+            (
+                "microsoft.authorization/roleassignments".into(),
+                vec!["g".into()]
+            )
         );
-        assert_eq!((grant.subscription(), grant.group()), (Some("s"), Some("rg")));
+        assert_eq!(
+            (grant.subscription(), grant.group()),
+            (Some("s"), Some("rg"))
+        );
         let policies = of(&format!("{vault}/accessPolicies/add"));
         assert_eq!(policies.kind().1, ["kv", "add"]);
         assert_eq!(of("/subscriptions/s").kind().0, "");
-        assert_eq!(of("/providers/Microsoft.Authorization/roleDefinitions").scope, "/");
+        assert_eq!(
+            of("/providers/Microsoft.Authorization/roleDefinitions").scope,
+            "/"
+        );
     }
 }

@@ -25,7 +25,10 @@ const MOST: usize = 4000;
 
 fn id(grant: &RoleAssignment) -> String {
     let scope = grant.scope.trim_end_matches('/');
-    format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", grant.name)
+    format!(
+        "{scope}/providers/Microsoft.Authorization/roleAssignments/{}",
+        grant.name
+    )
 }
 
 fn definition_id(scope: &str, role: &str) -> String {
@@ -61,13 +64,16 @@ fn printed(grant: &RoleAssignment) -> Value {
 }
 
 fn position(state: &State, scope: &str, name: &str) -> Option<usize> {
-    state.azure.role_assignments.iter().position(|grant| {
-        grant.name.eq_ignore_ascii_case(name) && same_scope(&grant.scope, scope)
-    })
+    state
+        .azure
+        .role_assignments
+        .iter()
+        .position(|grant| grant.name.eq_ignore_ascii_case(name) && same_scope(&grant.scope, scope))
 }
 
 fn same_scope(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
+    one.trim_end_matches('/')
+        .eq_ignore_ascii_case(other.trim_end_matches('/'))
 }
 
 pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) -> Answer {
@@ -85,27 +91,26 @@ pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) ->
                 || (!at_scope && access::covers(&resource.scope, &grant.scope))
         })
         .filter(|grant| {
-            principal.as_ref().is_none_or(|oid| grant.principal_id.eq_ignore_ascii_case(oid))
+            principal
+                .as_ref()
+                .is_none_or(|oid| grant.principal_id.eq_ignore_ascii_case(oid))
         })
         .map(printed)
         .collect();
     Ok(Request::page(&shown))
 }
 
-pub(super) fn get(
-    request: &Request<'_>,
-    state: &State,
-    resource: &Resource,
-    name: &str,
-) -> Answer {
+pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource, name: &str) -> Answer {
     resource.check_parents(state)?;
     request.check(state, READ, &resource.scope)?;
     let grant = position(state, &resource.scope, name)
         .and_then(|index| state.azure.role_assignments.get(index));
     let grant = grant.ok_or_else(|| {
-        ArmError::new(404, "RoleAssignmentNotFound", format!(
-            "The role assignment '{name}' is not found."
-        ))
+        ArmError::new(
+            404,
+            "RoleAssignmentNotFound",
+            format!("The role assignment '{name}' is not found."),
+        )
     })?;
     Ok(Reply::json(200, &printed(grant)))
 }
@@ -120,24 +125,34 @@ pub(super) fn put(
     let body = request.body()?;
     let properties = body.get("properties").unwrap_or(&Value::Null);
     let text = |name: &str| properties.get(name).and_then(Value::as_str);
-    let role = text("roleDefinitionId").and_then(|id| id.rsplit('/').next()).unwrap_or_default();
+    let role = text("roleDefinitionId")
+        .and_then(|id| id.rsplit('/').next())
+        .unwrap_or_default();
     let (world, scope) = (request.world, &resource.scope);
     if !access::may_grant(world, state, &request.caller.oid, WRITE, scope, role) {
         return Err(request.caller.unauthorized(WRITE, scope));
     }
     if Uuid::parse_str(name).is_err() {
-        return Err(ArmError::new(400, "InvalidRoleAssignmentId", format!(
-            "The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
-        )));
+        return Err(ArmError::new(
+            400,
+            "InvalidRoleAssignmentId",
+            format!(
+                "The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
+            ),
+        ));
     }
     let Some(role) = roles::by_id(role) else {
-        return Err(ArmError::new(400, "RoleDefinitionDoesNotExist", format!(
-            "The specified role definition with ID '{role}' does not exist."
-        )));
+        return Err(ArmError::new(
+            400,
+            "RoleDefinitionDoesNotExist",
+            format!("The specified role definition with ID '{role}' does not exist."),
+        ));
     };
     let principal = text("principalId").unwrap_or_default();
     if principal.is_empty() {
-        return Err(error::bad_request("The property 'principalId' is required."));
+        return Err(error::bad_request(
+            "The property 'principalId' is required.",
+        ));
     }
     let kind = principal_type(request, state, principal, text("principalType"))?;
     let wanted = RoleAssignment {
@@ -168,7 +183,11 @@ fn assign(state: &mut State, wanted: RoleAssignment) -> Answer {
     let grants = &mut state.azure.role_assignments;
     if let Some(have) = grants.iter_mut().find(|have| have.name == wanted.name) {
         if !same_grant(have) {
-            return Err(ArmError::new(400, "RoleAssignmentUpdateNotPermitted", "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."));
+            return Err(ArmError::new(
+                400,
+                "RoleAssignmentUpdateNotPermitted",
+                "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+            ));
         }
         have.description = wanted.description;
         have.condition = wanted.condition;
@@ -180,9 +199,11 @@ fn assign(state: &mut State, wanted: RoleAssignment) -> Answer {
         return Err(ArmError::new(409, "RoleAssignmentExists", message));
     }
     if grants.len() >= MOST {
-        return Err(ArmError::new(400, "RoleAssignmentLimitExceeded", format!(
-            "The role assignment limit for the subscription has been exceeded: {MOST}."
-        )));
+        return Err(ArmError::new(
+            400,
+            "RoleAssignmentLimitExceeded",
+            format!("The role assignment limit for the subscription has been exceeded: {MOST}."),
+        ));
     }
     let reply = Reply::json(201, &printed(&wanted));
     grants.push(wanted);
@@ -199,10 +220,15 @@ fn principal_type(
 ) -> Result<String, ArmError> {
     let entra = &state.entra;
     let not_found = || {
-        ArmError::new(400, "PrincipalNotFound", format!(
-            "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
-            principal.replace('-', ""), entra.tenant_id
-        ))
+        ArmError::new(
+            400,
+            "PrincipalNotFound",
+            format!(
+                "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
+                principal.replace('-', ""),
+                entra.tenant_id
+            ),
+        )
     };
     let of_application = entra.applications.iter().any(|app| {
         app.id.eq_ignore_ascii_case(principal) || app.app_id.eq_ignore_ascii_case(principal)
@@ -280,14 +306,19 @@ pub(super) fn definitions(
 ) -> Answer {
     if let Some(id) = wanted {
         let role = roles::by_id(id).ok_or_else(|| {
-            ArmError::new(404, "RoleDefinitionDoesNotExist", format!(
-                "The specified role definition with ID '{id}' does not exist."
-            ))
+            ArmError::new(
+                404,
+                "RoleDefinitionDoesNotExist",
+                format!("The specified role definition with ID '{id}' does not exist."),
+            )
         })?;
         return Ok(Reply::json(200, &definition(&resource.scope, role)));
     }
     let filter = request.incoming.query("$filter").unwrap_or_default();
-    let name = filter.starts_with("roleName").then(|| filter.split('\'').nth(1)).flatten();
+    let name = filter
+        .starts_with("roleName")
+        .then(|| filter.split('\'').nth(1))
+        .flatten();
     let shown: Vec<Value> = roles::ROLES
         .iter()
         .filter(|role| name.is_none_or(|name| role.name.eq_ignore_ascii_case(name)))

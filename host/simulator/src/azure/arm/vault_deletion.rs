@@ -35,9 +35,14 @@ pub(super) fn delete(
         .vaults
         .iter_mut()
         .find(|vault| vault.deleted.is_none() && vault.id.eq_ignore_ascii_case(&id));
-    let Some(vault) = vault else { return Ok(Reply::empty(204)) };
+    let Some(vault) = vault else {
+        return Ok(Reply::empty(204));
+    };
     vault.deleted = Some(now);
-    state.azure.role_assignments.retain(|grant| !access::covers(&id, &grant.scope));
+    state
+        .azure
+        .role_assignments
+        .retain(|grant| !access::covers(&id, &grant.scope));
     Ok(Reply::empty(200))
 }
 
@@ -89,12 +94,7 @@ pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) ->
     Ok(Request::page(&shown))
 }
 
-pub(super) fn get(
-    request: &Request<'_>,
-    state: &State,
-    resource: &Resource,
-    name: &str,
-) -> Answer {
+pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource, name: &str) -> Answer {
     resource.check_parents(state)?;
     let found = deleted(state, resource).find(|(vault, _)| vault.name.eq_ignore_ascii_case(name));
     // Who may read the vault's group may read of its deletion.
@@ -131,5 +131,7 @@ pub(super) fn purge(
         .azure
         .vaults
         .retain(|vault| vault.deleted.is_none() || !vault.name.eq_ignore_ascii_case(name));
-    Ok(Reply::empty(202).with("location", location).with("retry-after", "1"))
+    Ok(Reply::empty(202)
+        .with("location", location)
+        .with("retry-after", "1"))
 }

@@ -24,14 +24,23 @@ const RBAC_BY_DEFAULT: &str = "2026-02-01";
 
 /// Properties that have a place of their own in [`Vault`], or that the service decides.
 const TYPED: [&str; 8] = [
-    "accessPolicies", "enableRbacAuthorization", "softDeleteRetentionInDays",
-    "enablePurgeProtection", "publicNetworkAccess", "createMode", "vaultUri",
+    "accessPolicies",
+    "enableRbacAuthorization",
+    "softDeleteRetentionInDays",
+    "enablePurgeProtection",
+    "publicNetworkAccess",
+    "createMode",
+    "vaultUri",
     "provisioningState",
 ];
 
 fn printed(world: &World, state: &State, vault: &Vault) -> Value {
     let ready = world.sees(vault.ready_at);
-    with_state(state, vault, if ready { "Succeeded" } else { "RegisteringDns" })
+    with_state(
+        state,
+        vault,
+        if ready { "Succeeded" } else { "RegisteringDns" },
+    )
 }
 
 fn with_state(state: &State, vault: &Vault, provisioning: &str) -> Value {
@@ -91,12 +100,7 @@ pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) ->
     Ok(Request::page(&shown))
 }
 
-pub(super) fn get(
-    request: &Request<'_>,
-    state: &State,
-    resource: &Resource,
-    name: &str,
-) -> Answer {
+pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource, name: &str) -> Answer {
     resource.check_parents(state)?;
     request.check(state, READ, &resource.path)?;
     let vault = crate::azure::key_vault::vault_by(state, &resource.path);
@@ -118,9 +122,13 @@ fn name_fits(name: &str) -> bool {
 }
 
 fn already_exists(name: &str) -> ArmError {
-    ArmError::new(409, "VaultAlreadyExists", format!(
-        "The vault name '{name}' is already in use. Vault names are globally unique so it is possible that the name is already taken. If you are sure that the vault name was not taken then it is possible that a vault with the same name was recently deleted but not purged after being placed in a recoverable state. If the vault is in a recoverable state then the vault will need to be purged before reusing the name. For more information about VaultAlreadyExists and purge see https://go.microsoft.com/fwlink/?linkid=2147740"
-    ))
+    ArmError::new(
+        409,
+        "VaultAlreadyExists",
+        format!(
+            "The vault name '{name}' is already in use. Vault names are globally unique so it is possible that the name is already taken. If you are sure that the vault name was not taken then it is possible that a vault with the same name was recently deleted but not purged after being placed in a recoverable state. If the vault is in a recoverable state then the vault will need to be purged before reusing the name. For more information about VaultAlreadyExists and purge see https://go.microsoft.com/fwlink/?linkid=2147740"
+        ),
+    )
 }
 
 pub(super) fn put(
@@ -133,45 +141,74 @@ pub(super) fn put(
     request.check(state, WRITE, &resource.path)?;
     let body = request.body()?;
     if !name_fits(name) {
-        return Err(ArmError::new(400, "VaultNameNotValid", format!(
-            "The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name must begin with a letter, end with a letter or digit, and not contain consecutive hyphens."
-        )));
+        return Err(ArmError::new(
+            400,
+            "VaultNameNotValid",
+            format!(
+                "The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name must begin with a letter, end with a letter or digit, and not contain consecutive hyphens."
+            ),
+        ));
     }
     let recovers = body
         .get("properties")
         .and_then(|properties| properties.get("createMode")?.as_str())
         .is_some_and(|mode| mode.eq_ignore_ascii_case("recover"));
-    let known = state.azure.vaults.iter().position(|vault| vault.name.eq_ignore_ascii_case(name));
-    match known.and_then(|index| state.azure.vaults.get(index).cloned().map(|vault| (index, vault)))
-    {
+    let known = state
+        .azure
+        .vaults
+        .iter()
+        .position(|vault| vault.name.eq_ignore_ascii_case(name));
+    match known.and_then(|index| {
+        state
+            .azure
+            .vaults
+            .get(index)
+            .cloned()
+            .map(|vault| (index, vault))
+    }) {
         None => create(request, state, resource, name, &body),
         Some((_, vault)) if !vault.id.eq_ignore_ascii_case(&resource.path) => {
             Err(already_exists(name))
         }
         Some((index, vault)) if vault.deleted.is_some() => {
             if recovers {
-                replace(request, state, index, Vault { deleted: None, ..vault })
+                Ok(replace(
+                    request,
+                    state,
+                    index,
+                    Vault {
+                        deleted: None,
+                        ..vault
+                    },
+                ))
             } else {
-                Err(ArmError::new(409, "ConflictError", "A vault with the same name already exists in deleted state. You need to either recover or purge existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete."))
+                Err(ArmError::new(
+                    409,
+                    "ConflictError",
+                    "A vault with the same name already exists in deleted state. You need to either recover or purge existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete.",
+                ))
             }
         }
         Some((index, mut vault)) => {
             // An update that leaves the policies out empties them.
-            if body.get("properties").is_some_and(|new| new.get("accessPolicies").is_none()) {
+            if body
+                .get("properties")
+                .is_some_and(|new| new.get("accessPolicies").is_none())
+            {
                 vault.access_policies.clear();
             }
             describe(request.world, state, &mut vault, &body)?;
-            replace(request, state, index, vault)
+            Ok(replace(request, state, index, vault))
         }
     }
 }
 
-fn replace(request: &Request<'_>, state: &mut State, index: usize, vault: Vault) -> Answer {
+fn replace(request: &Request<'_>, state: &mut State, index: usize, vault: Vault) -> Reply {
     let reply = Reply::json(200, &printed(request.world, state, &vault));
     if let Some(slot) = state.azure.vaults.get_mut(index) {
         *slot = vault;
     }
-    Ok(reply)
+    reply
 }
 
 fn create(
@@ -182,9 +219,16 @@ fn create(
     body: &Value,
 ) -> Answer {
     let world = request.world;
-    let location = body.get("location").and_then(Value::as_str).ok_or_else(|| {
-        ArmError::new(400, "LocationRequired", "The location property is required for this definition.")
-    })?;
+    let location = body
+        .get("location")
+        .and_then(Value::as_str)
+        .ok_or_else(|| {
+            ArmError::new(
+                400,
+                "LocationRequired",
+                "The location property is required for this definition.",
+            )
+        })?;
     let version = request.incoming.query("api-version").unwrap_or_default();
     let mut vault = Vault {
         id: resource.path.clone(),
@@ -203,9 +247,13 @@ fn create(
         secrets: Vec::new(),
     };
     describe(world, state, &mut vault, body)?;
-    let sent = body.get("properties").and_then(|properties| properties.get("accessPolicies"));
+    let sent = body
+        .get("properties")
+        .and_then(|properties| properties.get("accessPolicies"));
     if !vault.uses_rbac() && sent.is_none() {
-        return Err(error::bad_request("The parameter accessPolicies is not specified."));
+        return Err(error::bad_request(
+            "The parameter accessPolicies is not specified.",
+        ));
     }
     let reply = Reply::json(200, &with_state(state, &vault, "RegisteringDns"));
     state.azure.vaults.push(vault);
@@ -223,7 +271,7 @@ pub(super) fn patch(
     let body = request.body()?;
     let (index, mut vault) = found(state, resource, name)?;
     describe(request.world, state, &mut vault, &body)?;
-    replace(request, state, index, vault)
+    Ok(replace(request, state, index, vault))
 }
 
 fn found(state: &State, resource: &Resource, name: &str) -> Result<(usize, Vault), ArmError> {
@@ -239,35 +287,46 @@ fn found(state: &State, resource: &Resource, name: &str) -> Result<(usize, Vault
 }
 
 /// Takes what a body says; what it leaves out stays.
-fn describe(
-    world: &World,
-    state: &State,
-    vault: &mut Vault,
-    body: &Value,
-) -> Result<(), ArmError> {
+fn describe(world: &World, state: &State, vault: &mut Vault, body: &Value) -> Result<(), ArmError> {
     if let Some(tags) = body.get("tags").and_then(Value::as_object) {
         vault.tags.clone_from(tags);
     }
     let Some(properties) = body.get("properties").and_then(Value::as_object) else {
         return Ok(());
     };
-    if let Some(rbac) = properties.get("enableRbacAuthorization").and_then(Value::as_bool) {
+    if let Some(rbac) = properties
+        .get("enableRbacAuthorization")
+        .and_then(Value::as_bool)
+    {
         vault.rbac = Some(rbac);
     }
-    if let Some(days) = properties.get("softDeleteRetentionInDays").and_then(Value::as_u64) {
-        vault.retention_days =
-            u16::try_from(days).ok().filter(|days| (7..=90).contains(days)).ok_or_else(|| {
+    if let Some(days) = properties
+        .get("softDeleteRetentionInDays")
+        .and_then(Value::as_u64)
+    {
+        vault.retention_days = u16::try_from(days)
+            .ok()
+            .filter(|days| (7..=90).contains(days))
+            .ok_or_else(|| {
                 error::bad_request("softDeleteRetentionInDays must be between 7 and 90.")
             })?;
     }
-    match properties.get("enablePurgeProtection").and_then(Value::as_bool) {
+    match properties
+        .get("enablePurgeProtection")
+        .and_then(Value::as_bool)
+    {
         Some(true) => vault.purge_protection = true,
         Some(false) if vault.purge_protection => {
-            return Err(error::bad_request("The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge protection for a vault is an irreversible action."));
+            return Err(error::bad_request(
+                "The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge protection for a vault is an irreversible action.",
+            ));
         }
         _ => {}
     }
-    if let Some(access) = properties.get("publicNetworkAccess").and_then(Value::as_str) {
+    if let Some(access) = properties
+        .get("publicNetworkAccess")
+        .and_then(Value::as_str)
+    {
         vault.public = !access.eq_ignore_ascii_case("disabled");
     }
     if let Some(sent) = properties.get("accessPolicies").and_then(Value::as_array) {
@@ -292,12 +351,20 @@ fn read_policy(
     sent: &Value,
 ) -> Result<AccessPolicy, ArmError> {
     let text = |name: &str| sent.get(name).and_then(Value::as_str);
-    let object_id = text("objectId").ok_or_else(|| {
-        error::bad_request("An access policy needs the property 'objectId'.")
-    })?;
+    let object_id = text("objectId")
+        .ok_or_else(|| error::bad_request("An access policy needs the property 'objectId'."))?;
     let mut permissions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (kind, verbs) in sent.get("permissions").and_then(Value::as_object).into_iter().flatten() {
-        let verbs = verbs.as_array().into_iter().flatten().filter_map(Value::as_str);
+    for (kind, verbs) in sent
+        .get("permissions")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let verbs = verbs
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         permissions.insert(kind.clone(), verbs.map(str::to_owned).collect());
     }
     let before = have.iter().find(|policy| {
@@ -308,7 +375,9 @@ fn read_policy(
         None => world.visible_at(Plane::KeyVaultRbac),
     };
     Ok(AccessPolicy {
-        tenant_id: text("tenantId").unwrap_or(&state.entra.tenant_id).to_owned(),
+        tenant_id: text("tenantId")
+            .unwrap_or(&state.entra.tenant_id)
+            .to_owned(),
         object_id: object_id.to_owned(),
         permissions,
         from,
@@ -325,7 +394,11 @@ pub(super) fn change_policies(
 ) -> Answer {
     resource.check_parents(state)?;
     let scope = format!("{}/providers/{TYPE}/{name}", resource.scope);
-    request.check(state, "Microsoft.KeyVault/vaults/accessPolicies/write", &scope)?;
+    request.check(
+        state,
+        "Microsoft.KeyVault/vaults/accessPolicies/write",
+        &scope,
+    )?;
     let body = request.body()?;
     let sent = body
         .get("properties")
@@ -352,7 +425,11 @@ pub(super) fn change_policies(
                 vault.access_policies.remove(at);
             }
             ("remove", None) => {}
-            _ => return Err(error::bad_request("The operation must be add, replace or remove.")),
+            _ => {
+                return Err(error::bad_request(
+                    "The operation must be add, replace or remove.",
+                ));
+            }
         }
     }
     let shown = json!({
@@ -383,7 +460,11 @@ fn merge(have: &mut AccessPolicy, more: AccessPolicy) {
 pub(super) fn check_name(request: &Request<'_>, state: &State) -> Answer {
     let body = request.body()?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
-    let taken = state.azure.vaults.iter().any(|vault| vault.name.eq_ignore_ascii_case(name));
+    let taken = state
+        .azure
+        .vaults
+        .iter()
+        .any(|vault| vault.name.eq_ignore_ascii_case(name));
     let answer = if !name_fits(name) {
         json!({
             "nameAvailable": false,

@@ -44,19 +44,20 @@ pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) ->
         .iter()
         .filter(|workspace| access::covers(&resource.scope, &workspace.id))
         .filter(|workspace| {
-            access::allowed(request.world, state, &request.caller.oid, READ, &workspace.id)
+            access::allowed(
+                request.world,
+                state,
+                &request.caller.oid,
+                READ,
+                &workspace.id,
+            )
         })
         .map(printed)
         .collect();
     Ok(Request::page(&shown))
 }
 
-pub(super) fn get(
-    request: &Request<'_>,
-    state: &State,
-    resource: &Resource,
-    name: &str,
-) -> Answer {
+pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource, name: &str) -> Answer {
     resource.check_parents(state)?;
     request.check(state, READ, &resource.path)?;
     let mut workspaces = state.azure.workspaces.iter();

@@ -36,7 +36,7 @@ fn attributes(vault: &Vault, version: &SecretVersion) -> Value {
 }
 
 /// A version without its value; `id` is the whole id to print.
-fn item(vault: &Vault, version: &SecretVersion, id: String) -> Value {
+fn item(vault: &Vault, version: &SecretVersion, id: &str) -> Value {
     let mut item = json!({"id": id, "attributes": attributes(vault, version)});
     if let Some(members) = item.as_object_mut() {
         if let Some(kind) = &version.content_type {
@@ -50,13 +50,17 @@ fn item(vault: &Vault, version: &SecretVersion, id: String) -> Value {
 /// `SecretItem` in a list of secrets.
 pub(super) fn listed(vault: &Vault, secret: &Secret) -> Option<Value> {
     let newest = secret.versions.last()?;
-    Some(item(vault, newest, format!("{}/secrets/{}", base(vault), secret.name)))
+    Some(item(
+        vault,
+        newest,
+        &format!("{}/secrets/{}", base(vault), secret.name),
+    ))
 }
 
 /// `SecretItem` in a list of versions; also what is printed of a version without its value.
 pub(super) fn version(vault: &Vault, secret: &Secret, version: &SecretVersion) -> Value {
     let id = format!("{}/secrets/{}/{}", base(vault), secret.name, version.id);
-    item(vault, version, id)
+    item(vault, version, &id)
 }
 
 /// `SecretBundle`.
@@ -68,7 +72,9 @@ pub(super) fn whole(
 ) -> Option<Value> {
     let mut bundle = version(vault, secret, of);
     let value = of.value.open(world).ok()?;
-    bundle.as_object_mut()?.insert("value".to_owned(), json!(value.as_str()));
+    bundle
+        .as_object_mut()?
+        .insert("value".to_owned(), json!(value.as_str()));
     Some(bundle)
 }
 
@@ -77,12 +83,18 @@ pub(super) fn deleted(vault: &Vault, secret: &Secret, with_version: bool) -> Opt
     let newest = secret.versions.last()?;
     let at = secret.deleted?;
     let purge = at + Duration::days(i64::from(vault.retention_days));
-    let mut bundle =
-        if with_version { version(vault, secret, newest) } else { listed(vault, secret)? };
+    let mut bundle = if with_version {
+        version(vault, secret, newest)
+    } else {
+        listed(vault, secret)?
+    };
     let members = bundle.as_object_mut()?;
     let recovery = format!("{}/deletedsecrets/{}", base(vault), secret.name);
     members.insert("recoveryId".to_owned(), json!(recovery));
     members.insert("deletedDate".to_owned(), json!(at.unix_timestamp()));
-    members.insert("scheduledPurgeDate".to_owned(), json!(purge.unix_timestamp()));
+    members.insert(
+        "scheduledPurgeDate".to_owned(),
+        json!(purge.unix_timestamp()),
+    );
     Some(bundle)
 }

@@ -1,8 +1,10 @@
 //! Key vaults: the data plane over HTTP, and the vault as other services use it.
 
 mod bundle;
+mod deletion;
 pub(super) mod model;
 mod permission;
+mod refusals;
 mod secrets;
 mod token;
 
@@ -40,8 +42,15 @@ pub(crate) fn vault_named<'a>(state: &'a State, name: &str) -> Option<&'a Vault>
 }
 
 /// The vault behind `https://{name}.vault.azure.net/`, if it has a name that resolves.
-fn vault_at<'a>(world: &World, state: &'a State, dns_name: &str) -> Result<&'a Vault, VaultRefusal> {
-    let host = dns_name.strip_prefix("https://").unwrap_or(dns_name).trim_end_matches('/');
+fn vault_at<'a>(
+    world: &World,
+    state: &'a State,
+    dns_name: &str,
+) -> Result<&'a Vault, VaultRefusal> {
+    let host = dns_name
+        .strip_prefix("https://")
+        .unwrap_or(dns_name)
+        .trim_end_matches('/');
     host.to_ascii_lowercase()
         .strip_suffix(".vault.azure.net")
         .and_then(|name| vault_named(state, name))
@@ -65,9 +74,16 @@ pub fn read_secret_as(
     let vault = vault_at(world, state, dns_name)?;
     secrets::check_name(secret)?;
     permission::check(world, state, vault, reader, Verb::Get, Some(secret))?;
-    secrets::readable_version(vault, secret, None)?.value.open(world).map_err(|_| {
-        VaultRefusal::new(500, "InternalServerError", "The value does not decrypt.".to_owned())
-    })
+    secrets::readable_version(vault, secret, None)?
+        .value
+        .open(world)
+        .map_err(|_| {
+            VaultRefusal::new(
+                500,
+                "InternalServerError",
+                "The value does not decrypt.".to_owned(),
+            )
+        })
 }
 
 /// Names and last changes of a vault's secrets, for a principal that has a token for the vault.

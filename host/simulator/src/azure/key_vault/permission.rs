@@ -32,11 +32,19 @@ pub struct VaultRefusal {
 
 impl VaultRefusal {
     pub(crate) fn new(status: u16, code: &'static str, message: String) -> Self {
-        Self { status, code, inner: None, message }
+        Self {
+            status,
+            code,
+            inner: None,
+            message,
+        }
     }
 
     pub(crate) fn inner(self, inner: &'static str) -> Self {
-        Self { inner: Some(inner), ..self }
+        Self {
+            inner: Some(inner),
+            ..self
+        }
     }
 
     /// The error document.
@@ -141,7 +149,11 @@ fn check_roles(
     if access::vault_data_allowed(world, state, &reader.oid, action, &resource, secret) {
         return Ok(());
     }
-    let name = reader.name.as_ref().map(|name| format!("name={name};")).unwrap_or_default();
+    let name = reader
+        .name
+        .as_ref()
+        .map(|name| format!("name={name};"))
+        .unwrap_or_default();
     let Reader { appid, oid, .. } = reader;
     Err(VaultRefusal::new(
         403,

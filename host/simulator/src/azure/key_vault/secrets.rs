@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use super::{
     bundle,
     model::{Secret, SecretVersion, Vault},
-    permission::{self, Reader, Verb, VaultRefusal},
+    permission::{self, Reader, VaultRefusal, Verb},
+    refusals::{bad, being_deleted, being_recovered, conflict, gone, not_found, unsealed},
     token, vault_named,
 };
 use crate::{
-    Plane, Sealed, State, World,
+    Sealed, State, World,
     wire::{Incoming, Reply},
 };
 
@@ -23,7 +24,7 @@ const LONGEST_TAG: usize = 512;
 /// The largest page of a list.
 const PAGE: usize = 25;
 
-type Answer = Result<Reply, VaultRefusal>;
+pub(super) type Answer = Result<Reply, VaultRefusal>;
 
 pub(super) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
     let reply = if incoming.method == Method::GET {
@@ -49,7 +50,10 @@ pub(super) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
             .with("x-ms-request-id", incoming.request_id.clone())
             .with("x-ms-keyvault-region", crate::seed::LOCATION)
             .with("x-ms-keyvault-service-version", "1.9.0.0")
-            .with("x-ms-keyvault-network-info", "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;")
+            .with(
+                "x-ms-keyvault-network-info",
+                "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;",
+            )
     };
     match incoming.header("x-ms-client-request-id") {
         Some(id) => reply.with("x-ms-client-request-id", id.to_owned()),
@@ -66,13 +70,22 @@ fn within<'a>(
 ) -> Result<Request<'a>, Reply> {
     let known = vault_named(state, vault).filter(|vault| world.sees(vault.ready_at));
     let known = known.ok_or_else(Reply::none)?;
-    let reader = token::reader(world, state, incoming)
-        .map_err(|refusal| finished(state, Err(refusal)))?;
+    let reader =
+        token::reader(world, state, incoming).map_err(|refusal| finished(state, Err(refusal)))?;
     if incoming.query("api-version").is_none() {
-        return Err(finished(state, Err(bad("api-version must be specified".to_owned()))));
+        return Err(finished(
+            state,
+            Err(bad("api-version must be specified".to_owned())),
+        ));
     }
     let segments = incoming.segments();
-    Ok(Request { world, incoming, reader, vault: known.id.clone(), segments })
+    Ok(Request {
+        world,
+        incoming,
+        reader,
+        vault: known.id.clone(),
+        segments,
+    })
 }
 
 fn finished(state: &State, answer: Answer) -> Reply {
@@ -86,42 +99,17 @@ fn finished(state: &State, answer: Answer) -> Reply {
     })
 }
 
-fn bad(message: String) -> VaultRefusal {
-    VaultRefusal::new(400, "BadParameter", message)
-}
-
-fn not_found(name: &str) -> VaultRefusal {
-    VaultRefusal::new(404, "SecretNotFound", format!(
-        "A secret with (name/id) {name} was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
-    ))
-}
-
-fn deleted_not_found(name: &str) -> VaultRefusal {
-    let message = format!("Deleted Secret not found: {name}");
-    VaultRefusal::new(404, "SecretNotFound", message)
-}
-
-fn conflict(inner: &'static str, message: String) -> VaultRefusal {
-    VaultRefusal::new(409, "Conflict", message).inner(inner)
-}
-
-fn being_deleted(name: &str) -> VaultRefusal {
-    conflict("ObjectIsBeingDeleted", format!(
-        "Secret {name} is currently being deleted and cannot be re-created; retry later."
-    ))
-}
-
-fn being_recovered(name: &str) -> VaultRefusal {
-    conflict("ObjectIsBeingRecovered", format!(
-        "Secret {name} is currently being recovered and cannot be re-created; retry later."
-    ))
-}
-
 /// Refuses a name that no secret can have.
 pub(super) fn check_name(name: &str) -> Result<(), VaultRefusal> {
     let fits = (1..=127).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if fits { Ok(()) } else { Err(bad(format!("The request URI contains an invalid name: {name}"))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(bad(format!(
+            "The request URI contains an invalid name: {name}"
+        )))
+    }
 }
 
 /// A version that may be read: the newest when none is named.
@@ -133,7 +121,10 @@ pub(super) fn readable_version<'a>(
     let secret = vault.secret(name).ok_or_else(|| not_found(name))?;
     let found = match version {
         None => secret.versions.last(),
-        Some(id) => secret.versions.iter().find(|version| version.id.eq_ignore_ascii_case(id)),
+        Some(id) => secret
+            .versions
+            .iter()
+            .find(|version| version.id.eq_ignore_ascii_case(id)),
     };
     let found = found.ok_or_else(|| not_found(&named(name, version)))?;
     if !found.enabled {
@@ -151,8 +142,8 @@ fn named(name: &str, version: Option<&str>) -> String {
     version.map_or_else(|| name.to_owned(), |version| format!("{name}/{version}"))
 }
 
-struct Request<'a> {
-    world: &'a World,
+pub(super) struct Request<'a> {
+    pub(super) world: &'a World,
     incoming: &'a Incoming,
     reader: Reader,
     /// The vault's resource id.
@@ -200,31 +191,56 @@ impl Request<'_> {
         }
     }
 
-    fn check(&self, state: &State, verb: Verb, name: Option<&str>) -> Result<(), VaultRefusal> {
+    pub(super) fn check(
+        &self,
+        state: &State,
+        verb: Verb,
+        name: Option<&str>,
+    ) -> Result<(), VaultRefusal> {
         if let Some(name) = name {
             check_name(name)?;
         }
-        permission::check(self.world, state, self.vault(state)?, &self.reader, verb, name)
+        permission::check(
+            self.world,
+            state,
+            self.vault(state)?,
+            &self.reader,
+            verb,
+            name,
+        )
     }
 
-    fn vault<'s>(&self, state: &'s State) -> Result<&'s Vault, VaultRefusal> {
+    pub(super) fn vault<'s>(&self, state: &'s State) -> Result<&'s Vault, VaultRefusal> {
         super::vault_by(state, &self.vault).ok_or_else(gone)
     }
 
-    fn vault_mut<'s>(&self, state: &'s mut State) -> Result<&'s mut Vault, VaultRefusal> {
+    pub(super) fn vault_mut<'s>(
+        &self,
+        state: &'s mut State,
+    ) -> Result<&'s mut Vault, VaultRefusal> {
         let mut vaults = state.azure.vaults.iter_mut();
-        vaults.find(|vault| vault.deleted.is_none() && vault.id == self.vault).ok_or_else(gone)
+        vaults
+            .find(|vault| vault.deleted.is_none() && vault.id == self.vault)
+            .ok_or_else(gone)
     }
 
     fn body(&self) -> Result<Value, VaultRefusal> {
-        self.incoming.json().ok_or_else(|| bad("The request body is not a JSON object.".to_owned()))
+        self.incoming
+            .json()
+            .ok_or_else(|| bad("The request body is not a JSON object.".to_owned()))
     }
 
-    fn page(&self, items: Vec<Value>) -> Reply {
-        let size = self.incoming.query("maxresults").and_then(|text| text.parse().ok());
+    pub(super) fn page(&self, items: Vec<Value>) -> Reply {
+        let size = self
+            .incoming
+            .query("maxresults")
+            .and_then(|text| text.parse().ok());
         let size = size.unwrap_or(PAGE).clamp(1, PAGE);
-        let skip: usize =
-            self.incoming.query("$skiptoken").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let skip: usize = self
+            .incoming
+            .query("$skiptoken")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let more = items.len() > skip + size;
         let next = more.then(|| {
             format!(
@@ -242,15 +258,24 @@ impl Request<'_> {
     fn list(&self, state: &State) -> Answer {
         self.check(state, Verb::List, None)?;
         let vault = self.vault(state)?;
-        let live = vault.secrets.iter().filter(|secret| secret.deleted.is_none());
-        Ok(self.page(live.filter_map(|secret| bundle::listed(vault, secret)).collect()))
+        let live = vault
+            .secrets
+            .iter()
+            .filter(|secret| secret.deleted.is_none());
+        Ok(self.page(
+            live.filter_map(|secret| bundle::listed(vault, secret))
+                .collect(),
+        ))
     }
 
     fn versions(&self, state: &State, name: &str) -> Answer {
         self.check(state, Verb::List, Some(name))?;
         let vault = self.vault(state)?;
         let secret = vault.secret(name).ok_or_else(|| not_found(name))?;
-        let items = secret.versions.iter().map(|version| bundle::version(vault, secret, version));
+        let items = secret
+            .versions
+            .iter()
+            .map(|version| bundle::version(vault, secret, version));
         Ok(self.page(items.collect()))
     }
 
@@ -272,7 +297,9 @@ impl Request<'_> {
             .and_then(Value::as_str)
             .ok_or_else(|| bad("The parameter value is missing.".to_owned()))?;
         if value.len() > LONGEST_VALUE {
-            return Err(bad(format!("Secret value is larger than {LONGEST_VALUE} bytes.")));
+            return Err(bad(format!(
+                "Secret value is larger than {LONGEST_VALUE} bytes."
+            )));
         }
         let now = self.world.now().unix_timestamp();
         let mut version = SecretVersion {
@@ -289,7 +316,10 @@ impl Request<'_> {
         describe(&mut version, &body)?;
         let settled = self.world.now();
         let vault = self.vault_mut(state)?;
-        let known = vault.secrets.iter_mut().find(|secret| secret.name.eq_ignore_ascii_case(name));
+        let known = vault
+            .secrets
+            .iter_mut()
+            .find(|secret| secret.name.eq_ignore_ascii_case(name));
         match known {
             None => vault.secrets.push(Secret {
                 name: name.to_owned(),
@@ -299,9 +329,12 @@ impl Request<'_> {
             }),
             Some(secret) if secret.deleted.is_some() => {
                 return Err(if self.world.sees(secret.settled) {
-                    conflict("ObjectIsDeletedButRecoverable", format!(
-                        "Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
-                    ))
+                    conflict(
+                        "ObjectIsDeletedButRecoverable",
+                        format!(
+                            "Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
+                        ),
+                    )
                 } else {
                     being_deleted(name)
                 });
@@ -320,7 +353,10 @@ impl Request<'_> {
         let secret = vault.secret(name).ok_or_else(|| not_found(name))?;
         let version = match version {
             None => secret.versions.last(),
-            Some(id) => secret.versions.iter().find(|version| version.id.eq_ignore_ascii_case(id)),
+            Some(id) => secret
+                .versions
+                .iter()
+                .find(|version| version.id.eq_ignore_ascii_case(id)),
         };
         let version = version.ok_or_else(|| not_found(name))?;
         bundle::whole(self.world, vault, secret, version)
@@ -340,9 +376,10 @@ impl Request<'_> {
             .ok_or_else(|| not_found(name))?;
         let found = match version {
             None => secret.versions.last_mut(),
-            Some(id) => {
-                secret.versions.iter_mut().find(|version| version.id.eq_ignore_ascii_case(id))
-            }
+            Some(id) => secret
+                .versions
+                .iter_mut()
+                .find(|version| version.id.eq_ignore_ascii_case(id)),
         };
         let found = found.ok_or_else(|| not_found(&named(name, version)))?;
         let mut changed = found.clone();
@@ -357,89 +394,42 @@ impl Request<'_> {
         Ok(Reply::json(200, &bundle::version(vault, secret, found)))
     }
 
-    fn delete(&self, state: &mut State, name: &str) -> Answer {
-        self.check(state, Verb::Delete, Some(name))?;
-        let (now, settled) =
-            (self.world.now(), self.world.visible_at(Plane::KeyVaultObject));
-        let vault = self.vault_mut(state)?;
-        let known = vault.secrets.iter_mut().find(|secret| secret.name.eq_ignore_ascii_case(name));
-        let secret = known.filter(|secret| secret.deleted.is_none()).ok_or_else(|| not_found(name))?;
-        if !self.world.sees(secret.settled) {
-            return Err(being_recovered(name));
-        }
-        secret.deleted = Some(now);
-        secret.settled = settled;
-        let vault = self.vault(state)?;
-        deleted_bundle(vault, name, true).map(|bundle| Reply::json(200, &bundle))
-    }
-
-    fn list_deleted(&self, state: &State) -> Answer {
-        self.check(state, Verb::ListDeleted, None)?;
-        let vault = self.vault(state)?;
-        let deleted = vault.secrets.iter().filter(|secret| secret.deleted.is_some());
-        let settled = deleted.filter(|secret| self.world.sees(secret.settled));
-        Ok(self.page(settled.filter_map(|secret| bundle::deleted(vault, secret, false)).collect()))
-    }
-
-    fn get_deleted(&self, state: &State, name: &str) -> Answer {
-        self.check(state, Verb::GetDeleted, Some(name))?;
-        let vault = self.vault(state)?;
-        settled(self.world, vault, name)?;
-        deleted_bundle(vault, name, true).map(|bundle| Reply::json(200, &bundle))
-    }
-
-    fn recover(&self, state: &mut State, name: &str) -> Answer {
-        self.check(state, Verb::Recover, Some(name))?;
-        settled(self.world, self.vault(state)?, name)?;
-        let at = self.world.visible_at(Plane::KeyVaultObject);
-        let vault = self.vault_mut(state)?;
-        for secret in &mut vault.secrets {
-            if secret.name.eq_ignore_ascii_case(name) {
-                secret.deleted = None;
-                secret.settled = at;
-            }
-        }
-        let vault = self.vault(state)?;
-        let secret = vault.secret(name).ok_or_else(|| not_found(name))?;
-        let newest = secret.versions.last().ok_or_else(|| not_found(name))?;
-        Ok(Reply::json(200, &bundle::version(vault, secret, newest)))
-    }
-
-    fn purge(&self, state: &mut State, name: &str) -> Answer {
-        self.check(state, Verb::Purge, Some(name))?;
-        let vault = self.vault(state)?;
-        settled(self.world, vault, name)?;
-        if vault.purge_protection {
-            return Err(VaultRefusal::new(403, "Forbidden", "Operation \"purge\" is not allowed because purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention period has passed.".to_owned()).inner("ForbiddenByPolicy"));
-        }
-        let vault = self.vault_mut(state)?;
-        vault.secrets.retain(|secret| !secret.name.eq_ignore_ascii_case(name));
-        Ok(Reply::empty(204))
-    }
-
     /// A backup is the secret as it lies in the state, sealed once more, so that it opens in this
     /// simulator only.
     fn backup(&self, state: &State, name: &str) -> Answer {
         self.check(state, Verb::Backup, Some(name))?;
-        let secret = self.vault(state)?.secret(name).ok_or_else(|| not_found(name))?;
+        let secret = self
+            .vault(state)?
+            .secret(name)
+            .ok_or_else(|| not_found(name))?;
         let text = serde_json::to_string(secret).map_err(|_| unsealed())?;
         let sealed = Sealed::new(self.world, &text).map_err(|_| unsealed())?;
         let blob = serde_json::to_vec(&sealed).map_err(|_| unsealed())?;
-        Ok(Reply::json(200, &json!({"value": BASE64_URL_SAFE_NO_PAD.encode(blob)})))
+        Ok(Reply::json(
+            200,
+            &json!({"value": BASE64_URL_SAFE_NO_PAD.encode(blob)}),
+        ))
     }
 
     fn restore(&self, state: &mut State) -> Answer {
         self.check(state, Verb::Restore, None)?;
         let body = self.body()?;
         let invalid = || bad("The backup blob is not valid.".to_owned());
-        let blob = body.get("value").and_then(Value::as_str).ok_or_else(invalid)?;
+        let blob = body
+            .get("value")
+            .and_then(Value::as_str)
+            .ok_or_else(invalid)?;
         let blob = BASE64_URL_SAFE_NO_PAD.decode(blob).map_err(|_| invalid())?;
         let sealed: Sealed = serde_json::from_slice(&blob).map_err(|_| invalid())?;
         let text = sealed.open(self.world).map_err(|_| invalid())?;
         let secret: Secret = serde_json::from_str(&text).map_err(|_| invalid())?;
         let name = secret.name.clone();
         let vault = self.vault_mut(state)?;
-        if vault.secrets.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
+        if vault
+            .secrets
+            .iter()
+            .any(|known| known.name.eq_ignore_ascii_case(&name))
+        {
             let message = format!("Secret {name} already exists in this vault.");
             return Err(VaultRefusal::new(409, "Conflict", message));
         }
@@ -451,35 +441,6 @@ impl Request<'_> {
     }
 }
 
-fn gone() -> VaultRefusal {
-    VaultRefusal::new(404, "VaultNotFound", "The vault was deleted.".to_owned())
-}
-
-fn unsealed() -> VaultRefusal {
-    let message = "The value cannot be encrypted or decrypted.".to_owned();
-    VaultRefusal::new(500, "InternalServerError", message)
-}
-
-/// Refuses while there is no deleted secret of this name, or its deletion is under way.
-fn settled(world: &World, vault: &Vault, name: &str) -> Result<(), VaultRefusal> {
-    vault
-        .secrets
-        .iter()
-        .find(|secret| secret.deleted.is_some() && secret.name.eq_ignore_ascii_case(name))
-        .filter(|secret| world.sees(secret.settled))
-        .map(|_| ())
-        .ok_or_else(|| deleted_not_found(name))
-}
-
-fn deleted_bundle(vault: &Vault, name: &str, with_version: bool) -> Result<Value, VaultRefusal> {
-    vault
-        .secrets
-        .iter()
-        .find(|secret| secret.deleted.is_some() && secret.name.eq_ignore_ascii_case(name))
-        .and_then(|secret| bundle::deleted(vault, secret, with_version))
-        .ok_or_else(|| deleted_not_found(name))
-}
-
 /// Takes content type, tags and attributes from a body; what it leaves out stays.
 fn describe(version: &mut SecretVersion, body: &Value) -> Result<(), VaultRefusal> {
     if let Some(kind) = body.get("contentType").and_then(Value::as_str) {
@@ -489,7 +450,9 @@ fn describe(version: &mut SecretVersion, body: &Value) -> Result<(), VaultRefusa
         let fits = tags.len() <= MOST_TAGS
             && tags.iter().all(|(name, value)| {
                 name.len() <= LONGEST_TAG
-                    && value.as_str().is_some_and(|value| value.len() <= LONGEST_TAG)
+                    && value
+                        .as_str()
+                        .is_some_and(|value| value.len() <= LONGEST_TAG)
             });
         if !fits {
             return Err(bad(format!(
@@ -498,11 +461,16 @@ fn describe(version: &mut SecretVersion, body: &Value) -> Result<(), VaultRefusa
         }
         version.tags.clone_from(tags);
     }
-    let Some(attributes) = body.get("attributes") else { return Ok(()) };
+    let Some(attributes) = body.get("attributes") else {
+        return Ok(());
+    };
     if let Some(enabled) = attributes.get("enabled").and_then(Value::as_bool) {
         version.enabled = enabled;
     }
-    for (name, slot) in [("nbf", &mut version.not_before), ("exp", &mut version.expires)] {
+    for (name, slot) in [
+        ("nbf", &mut version.not_before),
+        ("exp", &mut version.expires),
+    ] {
         match attributes.get(name) {
             None | Some(Value::Null) => {}
             Some(time) => {

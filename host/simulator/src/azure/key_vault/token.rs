@@ -24,17 +24,13 @@ pub(super) fn reader(
     incoming: &Incoming,
 ) -> Result<Reader, VaultRefusal> {
     let refuse = |message: String| VaultRefusal::new(401, "Unauthorized", message);
-    let bearer = incoming.bearer().ok_or_else(|| {
-        refuse("AKV10000: Request is missing a Bearer or PoP token.".to_owned())
-    })?;
+    let bearer = incoming
+        .bearer()
+        .ok_or_else(|| refuse("AKV10000: Request is missing a Bearer or PoP token.".to_owned()))?;
     let claims = tokens::verify(world, bearer).map_err(|fault| {
         refuse(match fault {
-            TokenFault::Malformed => {
-                "AKV10001: The bearer token could not be parsed.".to_owned()
-            }
-            TokenFault::BadSignature => {
-                "AKV10021: The token's signature is not valid.".to_owned()
-            }
+            TokenFault::Malformed => "AKV10001: The bearer token could not be parsed.".to_owned(),
+            TokenFault::BadSignature => "AKV10021: The token's signature is not valid.".to_owned(),
             TokenFault::Expired { .. } => {
                 "AKV10023: Lifetime validation failed. The token is expired.".to_owned()
             }
@@ -54,5 +50,9 @@ pub(super) fn reader(
             claims.iss
         )));
     }
-    Ok(Reader { name: None, appid: claims.appid.unwrap_or_default(), oid: claims.oid })
+    Ok(Reader {
+        name: None,
+        appid: claims.appid.unwrap_or_default(),
+        oid: claims.oid,
+    })
 }

@@ -17,9 +17,20 @@ use crate::{
 
 /// Properties that have a place of their own in [`Application`], or that clients cannot set.
 const TYPED: [&str; 14] = [
-    "id", "appId", "displayName", "uniqueName", "signInAudience", "identifierUris", "isDisabled",
-    "owners", "owners@odata.bind", "passwordCredentials", "keyCredentials", "createdDateTime",
-    "deletedDateTime", "publisherDomain",
+    "id",
+    "appId",
+    "displayName",
+    "uniqueName",
+    "signInAudience",
+    "identifierUris",
+    "isDisabled",
+    "owners",
+    "owners@odata.bind",
+    "passwordCredentials",
+    "keyCredentials",
+    "createdDateTime",
+    "deletedDateTime",
+    "publisherDomain",
 ];
 
 /// Entries in the manifest before it is too large (reference, section 2.3).
@@ -52,11 +63,16 @@ pub(super) fn readable<'s>(
 ) -> Result<&'s Application, GraphError> {
     let apps = state.entra.applications.iter();
     // A living application goes before a dead one of the same key.
-    let mut found: Vec<&Application> =
-        apps.filter(|app| has(app, key) && shown(request.world, app)).collect();
+    let mut found: Vec<&Application> = apps
+        .filter(|app| has(app, key) && shown(request.world, app))
+        .collect();
     found.sort_by_key(|app| app.deleted.is_some());
     let app = found.first().ok_or_else(|| error::not_found(key.text()))?;
-    if request.caller.may_read(&app.owners) { Ok(app) } else { Err(error::denied()) }
+    if request.caller.may_read(&app.owners) {
+        Ok(app)
+    } else {
+        Err(error::denied())
+    }
 }
 
 /// The application for a write: refused unless the caller may change it, or while another write
@@ -104,7 +120,11 @@ pub(super) fn check_size(app: &Application) -> Result<(), GraphError> {
 
 pub(super) fn list(request: &Request<'_>, state: &State) -> Answer {
     let caller = &request.caller;
-    let apps = state.entra.applications.iter().filter(|app| shown(request.world, app));
+    let apps = state
+        .entra
+        .applications
+        .iter()
+        .filter(|app| shown(request.world, app));
     if !caller.reads_all() {
         // Who may only manage its own applications may look one up, but not list.
         let keyed = request.filter()?.iter().any(|condition| {
@@ -115,7 +135,9 @@ pub(super) fn list(request: &Request<'_>, state: &State) -> Answer {
             return Err(error::denied());
         }
         let owned = apps.filter(|app| caller.may_read(&app.owners));
-        let owned = owned.map(|app| printed(request.world, state, app)).collect();
+        let owned = owned
+            .map(|app| printed(request.world, state, app))
+            .collect();
         return request.page("applications", owned);
     }
     let all = apps.map(|app| printed(request.world, state, app)).collect();
@@ -142,9 +164,15 @@ fn create_from(
         return Err(error::denied());
     }
     let world = request.world;
-    let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        body.get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
     let display_name = text("displayName").ok_or_else(|| {
-        error::bad_request("A value is required for property 'displayName' of resource 'Application'.")
+        error::bad_request(
+            "A value is required for property 'displayName' of resource 'Application'.",
+        )
     })?;
     let unique_name = unique_name.or(text("uniqueName"));
     check_unique(state, None, unique_name, &uris(body))?;
@@ -166,7 +194,10 @@ fn create_from(
             .unwrap_or("AzureADandPersonalMicrosoftAccount")
             .to_owned(),
         identifier_uris: uris(body),
-        disabled: body.get("isDisabled").and_then(Value::as_bool).unwrap_or(false),
+        disabled: body
+            .get("isDisabled")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
         owners,
         passwords: Vec::new(),
         keys: Vec::new(),
@@ -180,8 +211,18 @@ fn create_from(
     set_keys(world, &mut app, body);
     set_properties(&mut app, body);
     let mut shown_once = Vec::new();
-    for wanted in body.get("passwordCredentials").and_then(Value::as_array).into_iter().flatten() {
-        shown_once.push(passwords::mint(world, &state.entra.credential_policy, &mut app, wanted)?);
+    for wanted in body
+        .get("passwordCredentials")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        shown_once.push(passwords::mint(
+            world,
+            &state.entra.credential_policy,
+            &mut app,
+            wanted,
+        )?);
     }
     state.entra.applications.push(app.clone());
     let mut object = printed(world, state, &app);
@@ -194,19 +235,19 @@ fn create_from(
 /// Updates an application, or under a unique name creates it when the client prefers that.
 pub(super) fn patch(request: &Request<'_>, state: &mut State, key: &Key) -> Answer {
     let body = request.body()?;
-    if let Key::Alternate(name, value) = key {
-        if name == "uniqueName" && request.creates_if_missing() {
-            let live = state
-                .entra
-                .applications
-                .iter()
-                .any(|app| app.deleted.is_none() && has(app, key));
-            if !live {
-                return create_from(request, state, &body, Some(value));
-            }
+    if let Key::Alternate(name, value) = key
+        && name == "uniqueName"
+        && request.creates_if_missing()
+    {
+        let mut apps = state.entra.applications.iter();
+        if !apps.any(|app| app.deleted.is_none() && has(app, key)) {
+            return create_from(request, state, &body, Some(value));
         }
     }
-    if body.get("passwordCredentials").and_then(Value::as_array).is_some_and(|new| !new.is_empty())
+    if body
+        .get("passwordCredentials")
+        .and_then(Value::as_array)
+        .is_some_and(|new| !new.is_empty())
     {
         return Err(passwords::only_by_action());
     }
@@ -277,7 +318,12 @@ fn check_unique(
     unique_name: Option<&str>,
     uris: &[String],
 ) -> Result<(), GraphError> {
-    for other in state.entra.applications.iter().filter(|app| Some(app.id.as_str()) != own) {
+    for other in state
+        .entra
+        .applications
+        .iter()
+        .filter(|app| Some(app.id.as_str()) != own)
+    {
         if unique_name.is_some() && other.unique_name.as_deref() == unique_name {
             return Err(error::taken("uniqueName"));
         }
@@ -290,18 +336,27 @@ fn check_unique(
 
 fn uris(body: &Value) -> Vec<String> {
     let uris = body.get("identifierUris").and_then(Value::as_array);
-    uris.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    uris.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Replaces the certificates, giving ids to new ones.
 fn set_keys(world: &World, app: &mut Application, body: &Value) {
-    let Some(keys) = body.get("keyCredentials").and_then(Value::as_array) else { return };
+    let Some(keys) = body.get("keyCredentials").and_then(Value::as_array) else {
+        return;
+    };
     app.keys = keys
         .iter()
         .map(|key| {
             let mut key = key.clone();
             // A client that sends back what it read leaves the key itself out.
-            let known = app.keys.iter().find(|have| have.get("keyId") == key.get("keyId"));
+            let known = app
+                .keys
+                .iter()
+                .find(|have| have.get("keyId") == key.get("keyId"));
             let known = known.and_then(|have| have.get("key")).cloned();
             if let Some(members) = key.as_object_mut() {
                 if !members.contains_key("keyId") {
@@ -412,8 +467,13 @@ pub(super) fn deleted<'s>(
         .iter()
         .map(|app| request.caller.may_read(&app.owners))
         .collect();
-    state.entra.applications.iter().zip(may).filter_map(move |(app, may)| {
-        let deletion = app.deleted.as_ref()?;
-        (may && deletion.at > kept_since).then_some(app)
-    })
+    state
+        .entra
+        .applications
+        .iter()
+        .zip(may)
+        .filter_map(move |(app, may)| {
+            let deletion = app.deleted.as_ref()?;
+            (may && deletion.at > kept_since).then_some(app)
+        })
 }

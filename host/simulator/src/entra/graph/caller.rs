@@ -22,19 +22,17 @@ impl Caller {
         state: &State,
         incoming: &Incoming,
     ) -> Result<Self, GraphError> {
-        let refuse =
-            |message: &str| GraphError::new(401, "InvalidAuthenticationToken", message);
-        let bearer =
-            incoming.bearer().ok_or_else(|| refuse("Access token is empty."))?;
+        let refuse = |message: &str| GraphError::new(401, "InvalidAuthenticationToken", message);
+        let bearer = incoming
+            .bearer()
+            .ok_or_else(|| refuse("Access token is empty."))?;
         let claims = tokens::verify(world, bearer).map_err(|fault| {
             refuse(match fault {
                 TokenFault::Malformed => "IDX14100: JWT is not well formed.",
                 TokenFault::BadSignature => {
                     "Access token validation failure. Signature verification failed."
                 }
-                TokenFault::Expired { .. } => {
-                    "Lifetime validation failed, the token is expired."
-                }
+                TokenFault::Expired { .. } => "Lifetime validation failed, the token is expired.",
             })
         })?;
         let audience = claims.aud.trim_end_matches('/');
@@ -48,7 +46,10 @@ impl Caller {
         }
         let user = state.entra.user(&claims.oid).is_some();
         let known = user
-            || state.entra.principal(&claims.oid).is_some_and(|sp| world.sees(sp.arrival.read));
+            || state
+                .entra
+                .principal(&claims.oid)
+                .is_some_and(|sp| world.sees(sp.arrival.read));
         if claims.oid.is_empty() || !known {
             return Err(GraphError::new(
                 401,

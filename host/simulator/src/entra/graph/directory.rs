@@ -45,7 +45,10 @@ pub(super) fn user(request: &Request<'_>, state: &State, key: &str) -> Answer {
 }
 
 pub(super) fn me(request: &Request<'_>, state: &State) -> Answer {
-    let user = state.entra.user(&request.caller.oid).filter(|_| !request.caller.application);
+    let user = state
+        .entra
+        .user(&request.caller.oid)
+        .filter(|_| !request.caller.application);
     let user = user.ok_or_else(|| {
         GraphError::new(
             400,
@@ -139,7 +142,11 @@ pub(super) fn restore(request: &Request<'_>, state: &mut State, id: &str) -> Ans
 pub(super) fn purge(request: &Request<'_>, state: &mut State, id: &str) -> Answer {
     let (app_id, _) = changeable(request, state, id)?;
     let entra = &mut state.entra;
-    entra.applications.retain(|app| !app.id.eq_ignore_ascii_case(id));
-    entra.service_principals.retain(|sp| sp.app_id != app_id || sp.deleted.is_none());
+    entra
+        .applications
+        .retain(|app| !app.id.eq_ignore_ascii_case(id));
+    entra
+        .service_principals
+        .retain(|sp| sp.app_id != app_id || sp.deleted.is_none());
     Ok(Reply::empty(204))
 }

@@ -19,28 +19,37 @@ pub(super) struct GraphError {
 
 impl GraphError {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: None,
+        }
     }
 
     /// Adds the one detail, about a property.
     pub(super) fn detail(mut self, code: &str, target: &str) -> Self {
-        self.details =
-            Some(json!([{"code": code, "message": self.message, "target": target}]));
+        self.details = Some(json!([{"code": code, "message": self.message, "target": target}]));
         self
     }
 
     pub(super) fn reply(&self, world: &World, incoming: &Incoming) -> Reply {
-        let client_id = incoming.header("client-request-id").unwrap_or(&incoming.request_id);
+        let client_id = incoming
+            .header("client-request-id")
+            .unwrap_or(&incoming.request_id);
         let mut error = json!({"code": self.code, "message": self.message});
         if let Some(members) = error.as_object_mut() {
             if let Some(details) = &self.details {
                 members.insert("details".to_owned(), details.clone());
             }
-            members.insert("innerError".to_owned(), json!({
-                "date": iso(world.now()).trim_end_matches('Z'),
-                "request-id": incoming.request_id,
-                "client-request-id": client_id,
-            }));
+            members.insert(
+                "innerError".to_owned(),
+                json!({
+                    "date": iso(world.now()).trim_end_matches('Z'),
+                    "request-id": incoming.request_id,
+                    "client-request-id": client_id,
+                }),
+            );
         }
         Reply::json(self.status, &json!({"error": error}))
     }
@@ -59,9 +68,13 @@ pub(super) fn denied() -> GraphError {
 }
 
 pub(super) fn not_found(id: &str) -> GraphError {
-    GraphError::new(404, "Request_ResourceNotFound", format!(
-        "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
-    ))
+    GraphError::new(
+        404,
+        "Request_ResourceNotFound",
+        format!(
+            "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+        ),
+    )
 }
 
 pub(super) fn taken(property: &str) -> GraphError {
@@ -72,16 +85,26 @@ pub(super) fn taken(property: &str) -> GraphError {
 }
 
 pub(super) fn concurrent() -> GraphError {
-    GraphError::new(409, "Directory_ConcurrencyViolation", "Error due to concurrent requests being made to the tenant. Please wait briefly and retry.")
+    GraphError::new(
+        409,
+        "Directory_ConcurrencyViolation",
+        "Error due to concurrent requests being made to the tenant. Please wait briefly and retry.",
+    )
 }
 
 pub(super) fn unsupported_query(what: &str) -> GraphError {
-    GraphError::new(400, "Request_UnsupportedQuery", format!(
-        "{what} is not supported without the header ConsistencyLevel: eventual."
-    ))
+    GraphError::new(
+        400,
+        "Request_UnsupportedQuery",
+        format!("{what} is not supported without the header ConsistencyLevel: eventual."),
+    )
 }
 
 pub(super) fn no_segment(target: &Target) -> GraphError {
     let segment = target.rest.last().unwrap_or(&target.collection);
-    GraphError::new(400, "BadRequest", format!("Resource not found for the segment '{segment}'."))
+    GraphError::new(
+        400,
+        "BadRequest",
+        format!("Resource not found for the segment '{segment}'."),
+    )
 }

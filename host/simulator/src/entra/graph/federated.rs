@@ -38,8 +38,10 @@ fn is(trust: &Federated, key: &str) -> bool {
 
 pub(super) fn get(request: &Request<'_>, state: &State, key: &Key, rest: &[&str]) -> Answer {
     let app = applications::readable(request, state, key)?;
-    let mut shown =
-        app.federated.iter().filter(|trust| request.world.sees(trust.read_from));
+    let mut shown = app
+        .federated
+        .iter()
+        .filter(|trust| request.world.sees(trust.read_from));
     match rest {
         [] => request.page(&context(app), shown.map(printed).collect()),
         [wanted] => {
@@ -78,7 +80,9 @@ pub(super) fn change(
             Ok(Reply::empty(204))
         }
         (_, Some(wanted), None) => Err(error::not_found(wanted)),
-        _ => Err(error::bad_request("The request is not valid for this resource.")),
+        _ => Err(error::bad_request(
+            "The request is not valid for this resource.",
+        )),
     }
 }
 
@@ -98,15 +102,22 @@ fn create(
         issuer: text(body, "issuer")?.to_owned(),
         subject: text(body, "subject")?.to_owned(),
         audience: audience(body)?,
-        description: body.get("description").and_then(Value::as_str).map(str::to_owned),
+        description: body
+            .get("description")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         read_from: world.visible_at(Plane::GraphRead),
         sts_from: world.visible_at(Plane::StsFederation),
     };
     if app.federated.iter().any(|have| have.name == trust.name) {
-        return Err(GraphError::new(409, "Request_MultipleObjectsWithSameKeyValue", format!(
-            "FederatedIdentityCredential with name {} already exists.",
-            trust.name
-        )));
+        return Err(GraphError::new(
+            409,
+            "Request_MultipleObjectsWithSameKeyValue",
+            format!(
+                "FederatedIdentityCredential with name {} already exists.",
+                trust.name
+            ),
+        ));
     }
     if app.federated.len() >= MOST {
         return Err(error::bad_request(format!(
@@ -117,10 +128,13 @@ fn create(
     applications::check_size(app)?;
     let mut object = printed(&trust);
     if let Some(members) = object.as_object_mut() {
-        members.insert("@odata.id".to_owned(), json!(format!(
-            "https://graph.microsoft.com/v2/applications/{}/federatedIdentityCredentials/{}",
-            app.id, trust.id
-        )));
+        members.insert(
+            "@odata.id".to_owned(),
+            json!(format!(
+                "https://graph.microsoft.com/v2/applications/{}/federatedIdentityCredentials/{}",
+                app.id, trust.id
+            )),
+        );
     }
     let reply = request.one(201, &context(app), object);
     app.federated.push(trust);
@@ -128,11 +142,22 @@ fn create(
 }
 
 fn update(app: &mut Application, index: usize, body: &Value) -> Result<(), GraphError> {
-    let Some(mut trust) = app.federated.get(index).cloned() else { return Ok(()) };
-    if body.get("name").and_then(Value::as_str).is_some_and(|name| name != trust.name) {
-        return Err(error::bad_request("The name of a federated identity credential cannot be changed."));
+    let Some(mut trust) = app.federated.get(index).cloned() else {
+        return Ok(());
+    };
+    if body
+        .get("name")
+        .and_then(Value::as_str)
+        .is_some_and(|name| name != trust.name)
+    {
+        return Err(error::bad_request(
+            "The name of a federated identity credential cannot be changed.",
+        ));
     }
-    for (property, slot) in [("issuer", &mut trust.issuer), ("subject", &mut trust.subject)] {
+    for (property, slot) in [
+        ("issuer", &mut trust.issuer),
+        ("subject", &mut trust.subject),
+    ] {
         if let Some(text) = body.get(property).and_then(Value::as_str) {
             text.clone_into(slot);
         }
@@ -171,7 +196,10 @@ fn audience(body: &Value) -> Result<String, GraphError> {
 /// The limits on a credential, and its uniqueness among the application's others.
 fn check(app: &Application, trust: &Federated) -> Result<(), GraphError> {
     let name_fits = trust.name.len() <= LONGEST_NAME
-        && trust.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b));
+        && trust
+            .name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b));
     if !name_fits {
         return Err(error::bad_request(format!(
             "The name of a federated identity credential has at most {LONGEST_NAME} URL-friendly characters."
@@ -189,9 +217,13 @@ fn check(app: &Application, trust: &Federated) -> Result<(), GraphError> {
     });
     if twin {
         let (issuer, subject) = (&trust.issuer, &trust.subject);
-        return Err(GraphError::new(400, "InvalidFederatedIdentityCredentialValue", format!(
-            "The combination of issuer and subject must be unique for the application. Issuer {issuer} and Subject: {subject} already exist. paramName: FederatedIdentityCredential.Subject, paramValue: {subject}, objectType: Microsoft.Online.DirectoryServices.Application"
-        )));
+        return Err(GraphError::new(
+            400,
+            "InvalidFederatedIdentityCredentialValue",
+            format!(
+                "The combination of issuer and subject must be unique for the application. Issuer {issuer} and Subject: {subject} already exist. paramName: FederatedIdentityCredential.Subject, paramValue: {subject}, objectType: Microsoft.Online.DirectoryServices.Application"
+            ),
+        ));
     }
     Ok(())
 }

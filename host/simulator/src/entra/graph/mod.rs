@@ -36,19 +36,28 @@ struct Request<'a> {
 
 /// Answers a request to Graph.
 pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
-    let answer = world.read(|state| Caller::of(world, state, incoming)).and_then(|caller| {
-        let request = Request { world, incoming, caller };
-        let target = odata::target(&incoming.segments())?;
-        if incoming.method == Method::GET {
-            world.read(|state| request.get(state, &target))
-        } else {
-            world.write(|state| request.change(state, &target))
-        }
-    });
+    let answer = world
+        .read(|state| Caller::of(world, state, incoming))
+        .and_then(|caller| {
+            let request = Request {
+                world,
+                incoming,
+                caller,
+            };
+            let target = odata::target(&incoming.segments())?;
+            if incoming.method == Method::GET {
+                world.read(|state| request.get(state, &target))
+            } else {
+                world.write(|state| request.change(state, &target))
+            }
+        });
     let reply = answer.unwrap_or_else(|error| error.reply(world, incoming));
     let reply = reply
         .with("request-id", incoming.request_id.clone())
-        .with("x-ms-ags-diagnostic", "{\"ServerInfo\":{\"DataCenter\":\"Simulator\"}}")
+        .with(
+            "x-ms-ags-diagnostic",
+            "{\"ServerInfo\":{\"DataCenter\":\"Simulator\"}}",
+        )
         .with("odata-version", "4.0");
     match incoming.header("client-request-id") {
         Some(id) => reply.with("client-request-id", id.to_owned()),
@@ -92,7 +101,12 @@ impl Request<'_> {
     fn change(&self, state: &mut State, target: &Target) -> Answer {
         let rest: Vec<&str> = target.rest.iter().map(String::as_str).collect();
         let method = self.incoming.method.as_str();
-        match (method, target.collection.as_str(), &target.key, rest.as_slice()) {
+        match (
+            method,
+            target.collection.as_str(),
+            &target.key,
+            rest.as_slice(),
+        ) {
             ("POST", "applications", None, []) => applications::create(self, state),
             ("PATCH", "applications", Some(key), []) => applications::patch(self, state, key),
             ("DELETE", "applications", Some(key), []) => applications::delete(self, state, key),
@@ -118,9 +132,7 @@ impl Request<'_> {
             }
             ("POST", "servicePrincipals", None, []) => principals::create(self, state),
             ("PATCH", "servicePrincipals", Some(key), []) => principals::patch(self, state, key),
-            ("DELETE", "servicePrincipals", Some(key), []) => {
-                principals::delete(self, state, key)
-            }
+            ("DELETE", "servicePrincipals", Some(key), []) => principals::delete(self, state, key),
             (
                 "POST",
                 "servicePrincipals",
@@ -160,9 +172,13 @@ impl Request<'_> {
     fn one(&self, status: u16, context: &str, object: Value) -> Reply {
         let mut object = odata::select(object, self.incoming.query("$select").as_deref());
         if let Some(members) = object.as_object_mut() {
-            members.shift_insert(0, "@odata.context".to_owned(), json!(format!(
-                "https://graph.microsoft.com/v1.0/$metadata#{context}/$entity"
-            )));
+            members.shift_insert(
+                0,
+                "@odata.context".to_owned(),
+                json!(format!(
+                    "https://graph.microsoft.com/v1.0/$metadata#{context}/$entity"
+                )),
+            );
         }
         let reply = Reply::json(status, &object);
         if status == 201 {

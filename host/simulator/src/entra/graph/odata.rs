@@ -1,4 +1,4 @@
-//! OData as Graph speaks it: keys in paths, `$filter`, `$select`, pages.
+//! `OData` as Graph speaks it: keys in paths, `$filter`, `$select`, pages.
 
 use serde_json::{Map, Value, json};
 
@@ -46,7 +46,11 @@ pub(super) fn target(segments: &[String]) -> Result<Target, GraphError> {
     if key.is_none() && !rest.is_empty() {
         key = Some(Key::Id(rest.remove(0)));
     }
-    Ok(Target { collection: collection.to_owned(), key, rest })
+    Ok(Target {
+        collection: collection.to_owned(),
+        key,
+        rest,
+    })
 }
 
 /// `name(property='value')`; a quote in the value is doubled.
@@ -56,12 +60,15 @@ pub(super) fn split_key(segment: &str) -> (&str, Option<Key>) {
         .and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)))
         .map(|(name, inner)| (name, inner.split_once('=')));
     match parts {
-        Some((name, Some((property, value)))) => {
-            (name, Some(Key::Alternate(property.trim().to_owned(), unquote(value))))
-        }
+        Some((name, Some((property, value)))) => (
+            name,
+            Some(Key::Alternate(property.trim().to_owned(), unquote(value))),
+        ),
         // `applications('{id}')`
         Some((name, None)) => {
-            let inner = segment.get(name.len() + 1..segment.len() - 1).unwrap_or_default();
+            let inner = segment
+                .get(name.len() + 1..segment.len() - 1)
+                .unwrap_or_default();
             (name, Some(Key::Id(unquote(inner))))
         }
         None => (segment, None),
@@ -70,7 +77,9 @@ pub(super) fn split_key(segment: &str) -> (&str, Option<Key>) {
 
 fn unquote(text: &str) -> String {
     let text = text.trim();
-    let inner = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+    let inner = text
+        .strip_prefix('\'')
+        .and_then(|text| text.strip_suffix('\''));
     inner.unwrap_or(text).replace("''", "'")
 }
 
@@ -117,9 +126,8 @@ impl Condition {
 pub(super) fn filter(text: &str, eventual: bool) -> Result<Vec<Condition>, GraphError> {
     let mut conditions = Vec::new();
     for part in split_outside_quotes(text, " and ") {
-        let condition = condition(part.trim()).ok_or_else(|| {
-            error::bad_request(format!("Invalid filter clause: {part}"))
-        })?;
+        let condition = condition(part.trim())
+            .ok_or_else(|| error::bad_request(format!("Invalid filter clause: {part}")))?;
         let advanced = matches!(condition.operator, Operator::NotEqual | Operator::EndsWith);
         if advanced && !eventual {
             return Err(error::unsupported_query("The operator in $filter"));
@@ -173,12 +181,18 @@ fn condition(text: &str) -> Option<Condition> {
         "ne" => Operator::NotEqual,
         _ => return None,
     };
-    Some(Condition { property, operator, value: unquote(words.next()?) })
+    Some(Condition {
+        property,
+        operator,
+        value: unquote(words.next()?),
+    })
 }
 
 /// Reduces an object to the selected properties.
 pub(super) fn select(object: Value, selection: Option<&str>) -> Value {
-    let (Value::Object(members), Some(selection)) = (&object, selection) else { return object };
+    let (Value::Object(members), Some(selection)) = (&object, selection) else {
+        return object;
+    };
     let wanted: Vec<&str> = selection.split(',').map(str::trim).collect();
     let kept: Map<String, Value> = members
         .iter()
@@ -196,7 +210,12 @@ impl Request<'_> {
             .header("consistencylevel")
             .is_some_and(|level| level.eq_ignore_ascii_case("eventual"));
         for option in ["$search", "$count"] {
-            if !eventual && self.incoming.query(option).is_some_and(|value| value != "false") {
+            if !eventual
+                && self
+                    .incoming
+                    .query(option)
+                    .is_some_and(|value| value != "false")
+            {
                 return Err(error::unsupported_query(option));
             }
         }
@@ -216,9 +235,15 @@ impl Request<'_> {
             .collect();
         let top = match self.incoming.query("$top") {
             None => 100,
-            Some(text) => text.parse().ok().filter(|top| (1..=999).contains(top)).ok_or_else(
-                || error::bad_request("Invalid page size specified. Must be between 1 and 999 inclusive."),
-            )?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|top| (1..=999).contains(top))
+                .ok_or_else(|| {
+                    error::bad_request(
+                        "Invalid page size specified. Must be between 1 and 999 inclusive.",
+                    )
+                })?,
         };
         let token = self.incoming.query("$skiptoken");
         let skip: usize = token.and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -237,7 +262,10 @@ impl Request<'_> {
                 members.insert("@odata.count".to_owned(), json!(total));
             }
             if total > skip + top {
-                members.insert("@odata.nextLink".to_owned(), json!(self.next_link(skip + top)));
+                members.insert(
+                    "@odata.nextLink".to_owned(),
+                    json!(self.next_link(skip + top)),
+                );
             }
             members.insert("value".to_owned(), json!(shown));
         }
@@ -258,7 +286,12 @@ impl Request<'_> {
             .map(str::to_owned)
             .collect();
         query.push(format!("$skiptoken={skip}"));
-        format!("{}{}?{}", self.incoming.origin(), self.incoming.path, query.join("&"))
+        format!(
+            "{}{}?{}",
+            self.incoming.origin(),
+            self.incoming.path,
+            query.join("&")
+        )
     }
 }
 
@@ -267,8 +300,11 @@ mod tests {
     use super::*;
 
     fn parse(path: &str) -> Target {
-        let segments: Vec<String> =
-            path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let segments: Vec<String> = path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
         target(&segments).unwrap()
     }
 
@@ -276,9 +312,15 @@ mod tests {
     fn keys_come_in_three_forms() {
         assert_eq!(parse("/v1.0/applications").key, None);
         assert_eq!(parse("/v1.0/applications/7").key, Some(Key::Id("7".into())));
-        assert_eq!(parse("/v1.0/applications('7')").key, Some(Key::Id("7".into())));
+        assert_eq!(
+            parse("/v1.0/applications('7')").key,
+            Some(Key::Id("7".into()))
+        );
         let target = parse("/v1.0/applications(uniqueName='o''neil')/addPassword");
-        assert_eq!(target.key, Some(Key::Alternate("uniqueName".into(), "o'neil".into())));
+        assert_eq!(
+            target.key,
+            Some(Key::Alternate("uniqueName".into(), "o'neil".into()))
+        );
         assert_eq!(target.rest, ["addPassword"]);
     }
 

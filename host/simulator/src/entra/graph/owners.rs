@@ -37,8 +37,15 @@ pub(super) fn bound(state: &State, body: &Value) -> Result<Vec<String>, GraphErr
 /// The object id in a reference, if it may own: users and service principals may.
 fn referenced(state: &State, reference: &Value) -> Result<String, GraphError> {
     let text = reference.as_str().unwrap_or_default();
-    let oid = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let oid = oid.strip_suffix("')").and_then(|oid| oid.split('\'').next_back()).unwrap_or(oid);
+    let oid = text
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let oid = oid
+        .strip_suffix("')")
+        .and_then(|oid| oid.split('\'').next_back())
+        .unwrap_or(oid);
     let entra = &state.entra;
     if let Some(user) = entra.user(oid) {
         return Ok(user.id.clone());
@@ -46,7 +53,11 @@ fn referenced(state: &State, reference: &Value) -> Result<String, GraphError> {
     if let Some(sp) = entra.principal(oid) {
         return Ok(sp.id.clone());
     }
-    if entra.applications.iter().any(|app| app.id.eq_ignore_ascii_case(oid)) {
+    if entra
+        .applications
+        .iter()
+        .any(|app| app.id.eq_ignore_ascii_case(oid))
+    {
         return Err(error::bad_request(format!(
             "The reference target 'Application_{oid}' of type 'Application' is invalid for the 'owners' reference."
         )));
@@ -61,7 +72,9 @@ fn add(owners: &mut Vec<String>, oid: String) -> Answer {
         ));
     }
     if owners.len() >= MOST {
-        return Err(error::bad_request(format!("An object has at most {MOST} owners.")));
+        return Err(error::bad_request(format!(
+            "An object has at most {MOST} owners."
+        )));
     }
     owners.push(oid);
     Ok(Reply::empty(204))
@@ -70,7 +83,10 @@ fn add(owners: &mut Vec<String>, oid: String) -> Answer {
 pub(super) fn add_to_application(request: &Request<'_>, state: &mut State, key: &Key) -> Answer {
     let body = request.body()?;
     let oid = referenced(state, body.get("@odata.id").unwrap_or(&Value::Null))?;
-    add(&mut applications::writable(request, state, key)?.owners, oid)
+    add(
+        &mut applications::writable(request, state, key)?.owners,
+        oid,
+    )
 }
 
 pub(super) fn add_to_principal(request: &Request<'_>, state: &mut State, key: &Key) -> Answer {
@@ -88,7 +104,11 @@ pub(super) fn remove_from_application(
     let owners = &mut applications::writable(request, state, key)?.owners;
     let before = owners.len();
     owners.retain(|owner| !owner.eq_ignore_ascii_case(oid));
-    if owners.len() == before { Err(error::not_found(oid)) } else { Ok(Reply::empty(204)) }
+    if owners.len() == before {
+        Err(error::not_found(oid))
+    } else {
+        Ok(Reply::empty(204))
+    }
 }
 
 pub(super) fn of_application(request: &Request<'_>, state: &State, key: &Key) -> Answer {
@@ -134,22 +154,21 @@ pub(super) fn owned_objects(
     let owner = &principals::readable(request, state, key)?.id;
     let entra = &state.entra;
     let wants = |kind: &str| cast.is_none_or(|cast| cast == format!("microsoft.graph.{kind}"));
-    let mut owned = Vec::new();
+    let mut objects = Vec::new();
     if wants("application") {
         let apps = entra.applications.iter().filter(|app| {
             app.deleted.is_none() && app.owners.contains(owner) && world.sees(app.arrival.read)
         });
-        owned.extend(
-            apps.map(|app| typed("application", applications::printed(world, state, app))),
-        );
+        objects
+            .extend(apps.map(|app| typed("application", applications::printed(world, state, app))));
     }
     if wants("servicePrincipal") {
         let principals = entra.service_principals.iter().filter(|sp| {
             sp.deleted.is_none() && sp.owners.contains(owner) && world.sees(sp.arrival.read)
         });
-        owned.extend(
+        objects.extend(
             principals.map(|sp| typed("servicePrincipal", principals::printed(world, state, sp))),
         );
     }
-    request.page("directoryObjects", owned)
+    request.page("directoryObjects", objects)
 }

@@ -20,12 +20,7 @@ const DEFAULT_LIFETIME: Duration = Duration::days(730);
 /// Secrets of an application that personal accounts may use.
 const MOST_FOR_PERSONAL: usize = 2;
 
-pub(super) fn add(
-    request: &Request<'_>,
-    state: &mut State,
-    collection: &str,
-    key: &Key,
-) -> Answer {
+pub(super) fn add(request: &Request<'_>, state: &mut State, collection: &str, key: &Key) -> Answer {
     let body = request.body()?;
     let wanted = body.get("passwordCredential").unwrap_or(&Value::Null);
     let policy = state.entra.credential_policy.clone();
@@ -58,9 +53,13 @@ pub(super) fn mint(
     let personal = app.sign_in_audience.contains("PersonalMicrosoftAccount");
     let next = app.passwords.len() + 1;
     if personal && next > MOST_FOR_PERSONAL {
-        return Err(GraphError::new(400, "TooManyAppPasswords", format!(
-            "Not allowed to add {next} passwords. You can only add a maximum of {MOST_FOR_PERSONAL} passwords."
-        )));
+        return Err(GraphError::new(
+            400,
+            "TooManyAppPasswords",
+            format!(
+                "Not allowed to add {next} passwords. You can only add a maximum of {MOST_FOR_PERSONAL} passwords."
+            ),
+        ));
     }
     applications::check_size(app)?;
     let (password, shown) = new_password(world, policy, wanted)?;
@@ -85,7 +84,10 @@ fn new_password(
     let hint: String = secret.chars().take(3).collect();
     let password = Password {
         key_id: world.guid(),
-        display_name: wanted.get("displayName").and_then(Value::as_str).map(str::to_owned),
+        display_name: wanted
+            .get("displayName")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         hint,
         secret: Hashed::of(&secret),
         start,
@@ -119,15 +121,23 @@ fn check_policy(
     let id = &policy.id;
     if policy.passwords_banned {
         let message = format!("Credential type not allowed as per assigned policy '{id}'.");
-        return Err(GraphError::new(400, "CredentialTypeNotAllowedAsPerAppPolicy", message));
+        return Err(GraphError::new(
+            400,
+            "CredentialTypeNotAllowedAsPerAppPolicy",
+            message,
+        ));
     }
-    let longest = policy.longest_days.map(|days| Duration::days(i64::from(days)));
+    let longest = policy
+        .longest_days
+        .map(|days| Duration::days(i64::from(days)));
     if longest.is_some_and(|longest| end - start > longest) {
         let message = format!(
             "Credential lifetime exceeds the max value allowed as per assigned policy '{id}'."
         );
-        return Err(GraphError::new(400, "CredentialInvalidLifetimeAsPerAppPolicy", message)
-            .detail("InvalidKeyEndDate", "EndDate"));
+        return Err(
+            GraphError::new(400, "CredentialInvalidLifetimeAsPerAppPolicy", message)
+                .detail("InvalidKeyEndDate", "EndDate"),
+        );
     }
     Ok(())
 }
@@ -139,7 +149,11 @@ pub(super) fn remove(
     key: &Key,
 ) -> Answer {
     let body = request.body()?;
-    let id = body.get("keyId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = body
+        .get("keyId")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     let passwords = if collection == "applications" {
         &mut applications::writable(request, state, key)?.passwords
     } else {
@@ -148,7 +162,9 @@ pub(super) fn remove(
     let before = passwords.len();
     passwords.retain(|password| !password.key_id.eq_ignore_ascii_case(&id));
     if passwords.len() == before {
-        return Err(error::bad_request("No password credential found with keyId."));
+        return Err(error::bad_request(
+            "No password credential found with keyId.",
+        ));
     }
     Ok(Reply::empty(204))
 }

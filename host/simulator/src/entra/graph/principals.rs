@@ -16,8 +16,17 @@ use crate::{
 
 /// Properties that have a place of their own, or that clients cannot set.
 const TYPED: [&str; 11] = [
-    "id", "appId", "displayName", "appDisplayName", "accountEnabled", "servicePrincipalNames",
-    "owners", "owners@odata.bind", "passwordCredentials", "appRoles", "deletedDateTime",
+    "id",
+    "appId",
+    "displayName",
+    "appDisplayName",
+    "accountEnabled",
+    "servicePrincipalNames",
+    "owners",
+    "owners@odata.bind",
+    "passwordCredentials",
+    "appRoles",
+    "deletedDateTime",
 ];
 
 fn has(sp: &ServicePrincipal, key: &Key) -> bool {
@@ -42,8 +51,9 @@ pub(super) fn readable<'s>(
     key: &Key,
 ) -> Result<&'s ServicePrincipal, GraphError> {
     let all = state.entra.service_principals.iter();
-    let mut found: Vec<&ServicePrincipal> =
-        all.filter(|sp| has(sp, key) && shown(request.world, sp)).collect();
+    let mut found: Vec<&ServicePrincipal> = all
+        .filter(|sp| has(sp, key) && shown(request.world, sp))
+        .collect();
     found.sort_by_key(|sp| sp.deleted.is_some());
     let sp = found.first().ok_or_else(|| error::not_found(key.text()))?;
     if request.caller.reads_principals() || sp.id == request.caller.oid {
@@ -67,9 +77,16 @@ pub(super) fn writable<'s>(
         .find(|sp| sp.deleted.is_none() && has(sp, key) && world.sees(sp.arrival.read))
         .ok_or_else(|| error::not_found(key.text()))?;
     let mut owners = sp.owners.clone();
-    let app = entra.applications.iter().find(|app| app.app_id == sp.app_id);
+    let app = entra
+        .applications
+        .iter()
+        .find(|app| app.app_id == sp.app_id);
     owners.extend(app.into_iter().flat_map(|app| app.owners.clone()));
-    if request.caller.may_change(&owners) { Ok(sp) } else { Err(error::denied()) }
+    if request.caller.may_change(&owners) {
+        Ok(sp)
+    } else {
+        Err(error::denied())
+    }
 }
 
 pub(super) fn list(request: &Request<'_>, state: &State) -> Answer {
@@ -78,7 +95,10 @@ pub(super) fn list(request: &Request<'_>, state: &State) -> Answer {
     }
     let all = state.entra.service_principals.iter();
     let shown = all.filter(|sp| shown(request.world, sp));
-    request.page("servicePrincipals", shown.map(|sp| printed(request.world, state, sp)).collect())
+    request.page(
+        "servicePrincipals",
+        shown.map(|sp| printed(request.world, state, sp)).collect(),
+    )
 }
 
 pub(super) fn get(request: &Request<'_>, state: &State, key: &Key) -> Answer {
@@ -89,17 +109,14 @@ pub(super) fn get(request: &Request<'_>, state: &State, key: &Key) -> Answer {
 pub(super) fn create(request: &Request<'_>, state: &mut State) -> Answer {
     let body = request.body()?;
     let app_id = body.get("appId").and_then(Value::as_str).ok_or_else(|| {
-        error::bad_request("A value is required for property 'appId' of resource 'ServicePrincipal'.")
+        error::bad_request(
+            "A value is required for property 'appId' of resource 'ServicePrincipal'.",
+        )
     })?;
     create_from(request, state, &body, app_id)
 }
 
-fn create_from(
-    request: &Request<'_>,
-    state: &mut State,
-    body: &Value,
-    app_id: &str,
-) -> Answer {
+fn create_from(request: &Request<'_>, state: &mut State, body: &Value, app_id: &str) -> Answer {
     let (world, caller) = (request.world, &request.caller);
     if !caller.writes_owned() {
         return Err(error::denied());
@@ -113,21 +130,33 @@ fn create_from(
     // The misleading refusal that callers with OwnedBy get for an application that is not theirs
     // or has not arrived (terraform-provider-azuread#581).
     let not_local = || {
-        GraphError::new(403, "Authorization_RequestDenied", "When using this permission, the backing application of the service principal being created must in the local tenant")
+        GraphError::new(
+            403,
+            "Authorization_RequestDenied",
+            "When using this permission, the backing application of the service principal being created must in the local tenant",
+        )
     };
     let app = state.entra.application(app_id).ok_or_else(no_backing)?;
     if !world.sees(app.arrival.backing) {
         // Which of the two it is depends on the replica; here on the application.
         let first_seen = app.id.bytes().next().unwrap_or_default().is_multiple_of(2);
-        return Err(if caller.writes_all() || first_seen { no_backing() } else { not_local() });
+        return Err(if caller.writes_all() || first_seen {
+            no_backing()
+        } else {
+            not_local()
+        });
     }
     if !caller.may_change(&app.owners) {
         return Err(not_local());
     }
     if state.entra.principal_of(app_id).is_some() {
-        return Err(GraphError::new(409, "Request_MultipleObjectsWithSameKeyValue", format!(
-            "The service principal cannot be created, updated, or restored because the service principal name {app_id} is already in use."
-        )));
+        return Err(GraphError::new(
+            409,
+            "Request_MultipleObjectsWithSameKeyValue",
+            format!(
+                "The service principal cannot be created, updated, or restored because the service principal name {app_id} is already in use."
+            ),
+        ));
     }
     let mut owners = owners::bound(state, body)?;
     if caller.application && !caller.writes_all() && !owners.contains(&caller.oid) {
@@ -137,8 +166,13 @@ fn create_from(
         id: world.guid(),
         app_id: app.app_id.clone(),
         display_name: app.display_name.clone(),
-        enabled: body.get("accountEnabled").and_then(Value::as_bool).unwrap_or(true),
-        names: std::iter::once(app.app_id.clone()).chain(app.identifier_uris.clone()).collect(),
+        enabled: body
+            .get("accountEnabled")
+            .and_then(Value::as_bool)
+            .unwrap_or(true),
+        names: std::iter::once(app.app_id.clone())
+            .chain(app.identifier_uris.clone())
+            .collect(),
         app_roles: Vec::new(),
         owners,
         passwords: Vec::new(),
@@ -156,14 +190,15 @@ fn create_from(
 /// Updates a service principal, or by client id creates it when the client prefers that.
 pub(super) fn patch(request: &Request<'_>, state: &mut State, key: &Key) -> Answer {
     let body = request.body()?;
-    if let Key::Alternate(name, app_id) = key {
-        if name == "appId" && request.creates_if_missing() {
-            return match state.entra.principal_of(app_id) {
-                None => create_from(request, state, &body, app_id),
-                Some(sp) if sp.arrival.read > request.world.now() => Ok(Reply::empty(204)),
-                Some(_) => update(request, state, key, &body),
-            };
-        }
+    if let Key::Alternate(name, app_id) = key
+        && name == "appId"
+        && request.creates_if_missing()
+    {
+        return match state.entra.principal_of(app_id) {
+            None => create_from(request, state, &body, app_id),
+            Some(sp) if sp.arrival.read > request.world.now() => Ok(Reply::empty(204)),
+            Some(_) => update(request, state, key, &body),
+        };
     }
     update(request, state, key, &body)
 }

@@ -38,11 +38,18 @@ fn printed(state: &State, grant: &AppRoleAssignment) -> Value {
 
 pub(super) fn list(request: &Request<'_>, state: &State, key: &Key, side: Side) -> Answer {
     let sp = principals::readable(request, state, key)?;
-    let grants = state.entra.app_role_assignments.iter().filter(|grant| match side {
-        Side::Resource => grant.resource_id == sp.id,
-        Side::Client => grant.principal_id == sp.id,
-    });
-    request.page("appRoleAssignments", grants.map(|grant| printed(state, grant)).collect())
+    let grants = state
+        .entra
+        .app_role_assignments
+        .iter()
+        .filter(|grant| match side {
+            Side::Resource => grant.resource_id == sp.id,
+            Side::Client => grant.principal_id == sp.id,
+        });
+    request.page(
+        "appRoleAssignments",
+        grants.map(|grant| printed(state, grant)).collect(),
+    )
 }
 
 pub(super) fn grant(request: &Request<'_>, state: &mut State, key: &Key) -> Answer {
@@ -52,27 +59,44 @@ pub(super) fn grant(request: &Request<'_>, state: &mut State, key: &Key) -> Answ
     principals::readable(request, state, key)?;
     let body = request.body()?;
     let text = |name: &str| {
-        body.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
-            error::bad_request(format!(
-                "A value is required for property '{name}' of resource 'AppRoleAssignment'."
-            ))
-        })
+        body.get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                error::bad_request(format!(
+                    "A value is required for property '{name}' of resource 'AppRoleAssignment'."
+                ))
+            })
     };
-    let (role, principal, resource) =
-        (text("appRoleId")?, text("principalId")?, text("resourceId")?);
+    let (role, principal, resource) = (
+        text("appRoleId")?,
+        text("principalId")?,
+        text("resourceId")?,
+    );
     let known = state.entra.principal(&principal);
     if !known.is_some_and(|sp| request.world.sees(sp.arrival.read)) {
         return Err(error::bad_request("Not a valid reference update."));
     }
-    let target = state.entra.principal(&resource).ok_or_else(|| error::not_found(&resource))?;
-    if !target.app_roles.iter().any(|offered| offered.id.eq_ignore_ascii_case(&role)) {
-        return Err(error::bad_request("Permission being assigned was not found on application."));
+    let target = state
+        .entra
+        .principal(&resource)
+        .ok_or_else(|| error::not_found(&resource))?;
+    if !target
+        .app_roles
+        .iter()
+        .any(|offered| offered.id.eq_ignore_ascii_case(&role))
+    {
+        return Err(error::bad_request(
+            "Permission being assigned was not found on application.",
+        ));
     }
     let twin = state.entra.app_role_assignments.iter().any(|have| {
         have.app_role_id == role && have.principal_id == principal && have.resource_id == resource
     });
     if twin {
-        return Err(error::bad_request("Permission being assigned already exists on the object."));
+        return Err(error::bad_request(
+            "Permission being assigned already exists on the object.",
+        ));
     }
     let grant = AppRoleAssignment {
         id: request.world.hex(43),
@@ -93,8 +117,10 @@ pub(super) fn revoke(request: &Request<'_>, state: &mut State, key: &Key, id: &s
     let sp = principals::readable(request, state, key)?.id.clone();
     let grants = &mut state.entra.app_role_assignments;
     let before = grants.len();
-    grants.retain(|grant| {
-        grant.id != id || (grant.resource_id != sp && grant.principal_id != sp)
-    });
-    if grants.len() == before { Err(error::not_found(id)) } else { Ok(Reply::empty(204)) }
+    grants.retain(|grant| grant.id != id || (grant.resource_id != sp && grant.principal_id != sp));
+    if grants.len() == before {
+        Err(error::not_found(id))
+    } else {
+        Ok(Reply::empty(204))
+    }
 }

@@ -32,10 +32,10 @@ async fn exchange(cloud: &Cloud, app_id: &str, assertion: &str) -> Got {
         .await
 }
 
-fn credential(name: &str, subject: &str) -> Option<Value> {
-    Some(json!({
+fn credential(name: &str, subject: &str) -> Value {
+    json!({
         "name": name, "issuer": ISSUER, "subject": subject, "audiences": [AUDIENCE],
-    }))
+    })
 }
 
 fn claims(cloud: &Cloud) -> Value {
@@ -53,10 +53,23 @@ async fn r10_outside_assertions() {
     let cloud = Cloud::start().await;
     let [app_id, id, _, _] = cloud.register("federated").await;
     let path = format!("/applications/{id}/federatedIdentityCredentials");
-    cloud.graph("POST", &path, credential("gh-main", SUBJECT)).await.ok(201);
+    cloud
+        .graph("POST", &path, Some(credential("gh-main", SUBJECT)))
+        .await
+        .ok(201);
     let idp = Signer::from_pkcs8(&signer::generate().unwrap()).unwrap();
     let keys = json!({"issuer": ISSUER, "jwks": idp.jwks(ISSUER)});
-    cloud.send("POST", "localhost", "/__simulator/issuers", None, Some(keys), &[]).await.ok(204);
+    cloud
+        .send(
+            "POST",
+            "localhost",
+            "/__simulator/issuers",
+            None,
+            Some(keys),
+            &[],
+        )
+        .await
+        .ok(204);
     let good = claims(&cloud);
     let try_with = |claims: Value| {
         let (cloud, app_id, jwt) = (&cloud, &app_id, idp.sign(&claims).unwrap());
@@ -71,13 +84,21 @@ async fn r10_outside_assertions() {
         ("exp", json!(1_700_000_000), 700_024),
     ];
     for (name, value, code) in cases {
-        try_with(changed(good.clone(), name, value)).await.aadsts(401, "invalid_client", code);
+        try_with(changed(good.clone(), name, value))
+            .await
+            .aadsts(401, "invalid_client", code);
     }
     let long = json!(good["iat"].as_i64().unwrap() + 26 * 3600);
-    try_with(changed(good.clone(), "exp", long)).await.aadsts(400, "invalid_request", 70023);
+    try_with(changed(good.clone(), "exp", long))
+        .await
+        .aadsts(400, "invalid_request", 70023);
     let forged = cloud.world().signer().sign(&good).unwrap();
-    exchange(&cloud, &app_id, &forged).await.aadsts(401, "invalid_client", 700_027);
-    exchange(&cloud, &app_id, "nonsense").await.aadsts(401, "invalid_client", 700_027);
+    exchange(&cloud, &app_id, &forged)
+        .await
+        .aadsts(401, "invalid_client", 700_027);
+    exchange(&cloud, &app_id, "nonsense")
+        .await
+        .aadsts(401, "invalid_client", 700_027);
 }
 
 #[tokio::test]
@@ -99,21 +120,34 @@ async fn certificates_prove_their_application() {
         "aud": format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"),
     });
     let jwt = owner.sign(&claims).unwrap();
-    exchange(&cloud, &app_id, &jwt).await.aadsts(401, "invalid_client", 700_027);
+    exchange(&cloud, &app_id, &jwt)
+        .await
+        .aadsts(401, "invalid_client", 700_027);
     let body = json!({"keyCredentials": [{
         "type": "AsymmetricX509Cert", "usage": "Verify",
         "key": BASE64_STANDARD.encode(certificate.der()),
     }]});
-    cloud.graph("PATCH", &format!("/applications/{id}"), Some(body)).await.ok(204);
+    cloud
+        .graph("PATCH", &format!("/applications/{id}"), Some(body))
+        .await
+        .ok(204);
     let token = text(&exchange(&cloud, &app_id, &jwt).await.ok(200)["access_token"]);
     let minted = token.split('.').nth(1).unwrap();
     let minted: Value =
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(minted).unwrap()).unwrap();
     assert_eq!(minted["appidacr"], "2");
-    let elsewhere = owner.sign(&changed(claims.clone(), "aud", json!("https://x"))).unwrap();
-    exchange(&cloud, &app_id, &elsewhere).await.aadsts(401, "invalid_client", 700_027);
-    let late = owner.sign(&changed(claims, "exp", json!(now - 10))).unwrap();
-    exchange(&cloud, &app_id, &late).await.aadsts(401, "invalid_client", 700_024);
+    let elsewhere = owner
+        .sign(&changed(claims.clone(), "aud", json!("https://x")))
+        .unwrap();
+    exchange(&cloud, &app_id, &elsewhere)
+        .await
+        .aadsts(401, "invalid_client", 700_027);
+    let late = owner
+        .sign(&changed(claims, "exp", json!(now - 10)))
+        .unwrap();
+    exchange(&cloud, &app_id, &late)
+        .await
+        .aadsts(401, "invalid_client", 700_024);
 }
 
 #[tokio::test]
@@ -122,29 +156,55 @@ async fn r24_federated_credentials() {
     let [_, id, _, _] = cloud.register("federated").await;
     let path = format!("/applications/{id}/federatedIdentityCredentials");
     let post = |body| cloud.graph("POST", &path, body);
-    post(credential("first", SUBJECT)).await.ok(201);
-    post(credential("first", "other")).await
+    post(Some(credential("first", SUBJECT))).await.ok(201);
+    post(Some(credential("first", "other")))
+        .await
         .refused(409, "Request_MultipleObjectsWithSameKeyValue");
-    post(credential("second", SUBJECT)).await
+    post(Some(credential("second", SUBJECT)))
+        .await
         .refused(400, "InvalidFederatedIdentityCredentialValue");
     let two = json!({
         "name": "two", "issuer": ISSUER, "subject": "s", "audiences": ["a", "b"],
     });
     let got = post(Some(two)).await;
-    assert!(got.refused(400, "Request_BadRequest").contains("exactly one audience"));
+    assert!(
+        got.refused(400, "Request_BadRequest")
+            .contains("exactly one audience")
+    );
     for number in 2..=20 {
-        post(credential(&format!("n{number}"), &format!("s{number}"))).await.ok(201);
+        post(Some(credential(
+            &format!("n{number}"),
+            &format!("s{number}"),
+        )))
+        .await
+        .ok(201);
     }
-    post(credential("n21", "s21")).await.refused(400, "Request_BadRequest");
+    post(Some(credential("n21", "s21")))
+        .await
+        .refused(400, "Request_BadRequest");
 
     let upsert = format!("{path}(name='first')");
-    cloud.upsert(&upsert, credential("first", "moved").unwrap()).await.ok(204);
-    let read = cloud.graph("GET", &format!("{path}/first"), None).await.ok(200);
+    cloud
+        .upsert(&upsert, credential("first", "moved"))
+        .await
+        .ok(204);
+    let read = cloud
+        .graph("GET", &format!("{path}/first"), None)
+        .await
+        .ok(200);
     assert_eq!(read["subject"], "moved");
-    cloud.graph("DELETE", &format!("{path}/first"), None).await.ok(204);
-    cloud.graph("DELETE", &format!("{path}/first"), None).await
+    cloud
+        .graph("DELETE", &format!("{path}/first"), None)
+        .await
+        .ok(204);
+    cloud
+        .graph("DELETE", &format!("{path}/first"), None)
+        .await
         .refused(404, "Request_ResourceNotFound");
-    cloud.upsert(&upsert, credential("first", "moved").unwrap()).await.ok(201);
+    cloud
+        .upsert(&upsert, credential("first", "moved"))
+        .await
+        .ok(201);
     let all = cloud.graph("GET", &path, None).await.ok(200);
     assert_eq!(all["value"].as_array().unwrap().len(), 20);
 }

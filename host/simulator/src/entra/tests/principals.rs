@@ -10,17 +10,30 @@ use crate::{
 async fn r18_r19_principals_need_one_application_each() {
     let cloud = Cloud::start().await;
     let stranger = json!({"appId": "12345678-0000-4000-8000-000000000000"});
-    let got = cloud.graph("POST", "/servicePrincipals", Some(stranger)).await;
+    let got = cloud
+        .graph("POST", "/servicePrincipals", Some(stranger))
+        .await;
     got.refused(400, "Request_BadRequest");
-    assert_eq!(got.body["error"]["details"][0]["code"], "NoBackingApplicationObject");
+    assert_eq!(
+        got.body["error"]["details"][0]["code"],
+        "NoBackingApplicationObject"
+    );
     let [app_id, _, sp, _] = cloud.register("twice").await;
-    let got = cloud.graph("POST", "/servicePrincipals", Some(json!({"appId": app_id}))).await;
+    let got = cloud
+        .graph("POST", "/servicePrincipals", Some(json!({"appId": app_id})))
+        .await;
     let message = got.refused(409, "Request_MultipleObjectsWithSameKeyValue");
     assert!(message.contains(&app_id), "{message}");
     let key = format!("/servicePrincipals(appId='{app_id}')");
     cloud.upsert(&key, json!({})).await.ok(204);
-    cloud.graph("DELETE", &format!("/servicePrincipals/{sp}"), None).await.ok(204);
-    cloud.graph("GET", &key, None).await.refused(404, "Request_ResourceNotFound");
+    cloud
+        .graph("DELETE", &format!("/servicePrincipals/{sp}"), None)
+        .await
+        .ok(204);
+    cloud
+        .graph("GET", &key, None)
+        .await
+        .refused(404, "Request_ResourceNotFound");
     let made = cloud.upsert(&key, json!({"tags": ["t"]})).await.ok(201);
     assert_eq!(made["servicePrincipalNames"], json!([app_id]));
     assert_eq!(made["tags"], json!(["t"]));
@@ -40,26 +53,55 @@ async fn first_party_principals_can_be_looked_up() {
 #[tokio::test]
 async fn users_and_self() {
     let cloud = Cloud::start().await;
-    let ana = cloud.graph("GET", "/users/ana@contoso.com?$select=id,mail", None).await.ok(200);
+    let ana = cloud
+        .graph("GET", "/users/ana@contoso.com?$select=id,mail", None)
+        .await
+        .ok(200);
     assert_eq!(ana["mail"], "ana@contoso.com");
-    cloud.graph("GET", "/users/eve@contoso.com", None).await
+    cloud
+        .graph("GET", "/users/eve@contoso.com", None)
+        .await
         .refused(404, "Request_ResourceNotFound");
-    let found = cloud.graph("GET", "/users?$filter=mail%20eq%20'bob@contoso.com'", None).await;
+    let found = cloud
+        .graph("GET", "/users?$filter=mail%20eq%20'bob@contoso.com'", None)
+        .await;
     assert_eq!(found.ok(200)["value"].as_array().unwrap().len(), 1);
     let got = cloud.graph("GET", "/me", None).await;
     assert!(got.refused(400, "BadRequest").contains("delegated"));
     let world = cloud.world();
     let token = world.read(|state| {
-        entra::tokens::for_user(&world, state, "ana@contoso.com", "https://graph.microsoft.com")
+        entra::tokens::for_user(
+            &world,
+            state,
+            "ana@contoso.com",
+            "https://graph.microsoft.com",
+        )
     });
-    let me = cloud.send("GET", GRAPH, "/v1.0/me", token.as_deref(), None, &[]).await.ok(200);
+    let me = cloud
+        .send("GET", GRAPH, "/v1.0/me", token.as_deref(), None, &[])
+        .await
+        .ok(200);
     assert_eq!(me["id"], ana["id"]);
     let [app_id, _, _, secret] = cloud.register("weak").await;
-    let weak = cloud.token_of(&app_id, &secret, "https://graph.microsoft.com").await;
-    let got = cloud.send("GET", GRAPH, "/v1.0/users/ana@contoso.com", Some(&weak), None, &[]).await;
+    let weak = cloud
+        .token_of(&app_id, &secret, "https://graph.microsoft.com")
+        .await;
+    let got = cloud
+        .send(
+            "GET",
+            GRAPH,
+            "/v1.0/users/ana@contoso.com",
+            Some(&weak),
+            None,
+            &[],
+        )
+        .await;
     got.refused(403, "Authorization_RequestDenied");
     let tenant = cloud.graph("GET", "/organization", None).await.ok(200);
-    assert_eq!(tenant["value"][0]["verifiedDomains"][0]["name"], "contoso.onmicrosoft.com");
+    assert_eq!(
+        tenant["value"][0]["verifiedDomains"][0]["name"],
+        "contoso.onmicrosoft.com"
+    );
 }
 
 #[tokio::test]
@@ -67,10 +109,17 @@ async fn app_roles_reach_later_tokens() {
     let cloud = Cloud::start().await;
     let [app_id, _, sp, secret] = cloud.register("reader").await;
     let graph = cloud
-        .graph("GET", "/servicePrincipals(appId='00000003-0000-0000-c000-000000000000')", None)
+        .graph(
+            "GET",
+            "/servicePrincipals(appId='00000003-0000-0000-c000-000000000000')",
+            None,
+        )
         .await
         .ok(200);
-    let path = format!("/servicePrincipals/{}/appRoleAssignedTo", text(&graph["id"]));
+    let path = format!(
+        "/servicePrincipals/{}/appRoleAssignedTo",
+        text(&graph["id"])
+    );
     let role = "df021288-bdef-4463-88db-98f22de89214";
     let body = json!({"principalId": sp, "resourceId": graph["id"], "appRoleId": role});
     let got = cloud.graph("POST", &path, Some(body.clone())).await;
@@ -84,9 +133,24 @@ async fn app_roles_reach_later_tokens() {
     });
     let grant = cloud.graph("POST", &path, Some(body.clone())).await.ok(201);
     assert_eq!(grant["principalDisplayName"], "reader");
-    cloud.graph("POST", &path, Some(body)).await.refused(400, "Request_BadRequest");
-    let token = cloud.token_of(&app_id, &secret, "https://graph.microsoft.com").await;
-    cloud.send("GET", GRAPH, "/v1.0/users/ana@contoso.com", Some(&token), None, &[]).await.ok(200);
+    cloud
+        .graph("POST", &path, Some(body))
+        .await
+        .refused(400, "Request_BadRequest");
+    let token = cloud
+        .token_of(&app_id, &secret, "https://graph.microsoft.com")
+        .await;
+    cloud
+        .send(
+            "GET",
+            GRAPH,
+            "/v1.0/users/ana@contoso.com",
+            Some(&token),
+            None,
+            &[],
+        )
+        .await
+        .ok(200);
     let path = format!("{path}/{}", text(&grant["id"]));
     cloud.graph("DELETE", &path, None).await.ok(204);
 }
