@@ -1,5 +1,11 @@
 //! The WIT packages and the operations say the same: each function has one definition with its
 //! very parameters and results, and there is no definition without a function.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests are not in test functions, where clippy allows these"
+)]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

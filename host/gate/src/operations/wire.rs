@@ -89,10 +89,10 @@ pub(super) async fn pages<T: DeserializeOwned>(
 
 /// A call's mark as 64 hexadecimal digits, for services that restrict characters and length.
 pub(super) fn token(mark: &str) -> String {
-    Sha256::digest(mark).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(mark))
 }
 
-/// A filter's string literal in OData (quotes doubled).
+/// A string literal of an `OData` filter: its quotes are doubled.
 pub(super) fn odata_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

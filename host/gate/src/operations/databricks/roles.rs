@@ -75,10 +75,11 @@ fn sorted(mut grants: Vec<RoleGrant>) -> Vec<RoleGrant> {
 fn rules(grants: &[RoleGrant]) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for grant in grants {
+        let principal = grant.principal.clone();
         let role = format!("roles/{}", grant.role);
-        match rules.iter_mut().find(|rule| rule.role == role) {
-            Some(rule) => rule.principals.push(grant.principal.clone()),
-            None => rules.push(Rule { role, principals: vec![grant.principal.clone()] }),
+        match rules.iter_mut().find(|same| same.role == role) {
+            Some(same) => same.principals.push(principal),
+            None => rules.push(Rule { role, principals: vec![principal] }),
         }
     }
     rules

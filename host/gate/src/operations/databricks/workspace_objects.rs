@@ -163,8 +163,8 @@ async fn export(
     let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
         return Ok(None);
     };
-    let content = text(&reply.body, "content").unwrap_or_default();
-    let bytes = STANDARD.decode(content).map_err(|error| wire::unexpected(operation, error))?;
+    let encoded = text(&reply.body, "content").unwrap_or_default();
+    let bytes = STANDARD.decode(encoded).map_err(|error| wire::unexpected(operation, error))?;
     let source = String::from_utf8(bytes).map_err(|error| wire::unexpected(operation, error))?;
     Ok(Some(canonical(&source)))
 }

@@ -12,6 +12,7 @@ use crate::operations::{state, wire};
 
 /// An application registration, single tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the ids are told apart by Entra's own names")]
 pub(crate) struct Application {
     object_id: String,
     application_id: String,
