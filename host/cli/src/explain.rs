@@ -7,7 +7,6 @@ const EXIT_CODES: &str = include_str!("explain/exit-codes.md");
 
 /// Pages of the codes that only a run can give; the workflow crate has those of files.
 const PAGES: &[(&str, &str)] = &[
-    ("LK9001", include_str!("explain/LK9001.md")),
     ("LK9002", include_str!("explain/LK9002.md")),
     ("LK9003", include_str!("explain/LK9003.md")),
     ("LK9004", include_str!("explain/LK9004.md")),
@@ -19,7 +18,7 @@ const PAGES: &[(&str, &str)] = &[
 
 /// Codes that end a step.
 const STEP_CODES: [&str; 18] = [
-    "LK9001", "LK9002", "LK9003", "LK9004", "LK9005", "LK9006", "LK9007", "LK9501", "LK9502",
+    "LK9102", "LK9002", "LK9003", "LK9004", "LK9005", "LK9006", "LK9007", "LK9501", "LK9502",
     "LK9503", "LK9504", "LK9505", "LK9506", "LK9507", "LK9508", "LK9509", "LK9520", "LK9521",
 ];
 

@@ -338,7 +338,7 @@ impl Schedule<'_> {
                 format!("`{}` does not hold ({})", failure.expression, values.join(", "))
             })
             .collect();
-        Ok(Some(StepFailure::new("LK9001", said.join("; "))))
+        Ok(Some(StepFailure::new("LK9102", said.join("; "))))
     }
 
     fn unknown_outputs(&self, step: &Step) -> Value {
