@@ -96,12 +96,16 @@ impl Packages {
 
     fn arguments(&self, function: &Function) -> Map<String, Value> {
         let params = function.params.iter();
-        params.map(|param| (snake(&param.name), self.sample(&param.ty))).collect()
+        params
+            .map(|param| (snake(&param.name), self.sample(&param.ty)))
+            .collect()
     }
 
     /// What the function gives when it succeeds.
     fn output(&self, function: &Function) -> Option<&Type> {
-        let Some(Type::Id(id)) = &function.result else { panic!("{} gives none", function.name) };
+        let Some(Type::Id(id)) = &function.result else {
+            panic!("{} gives none", function.name)
+        };
         match self.resolved(*id).1 {
             TypeDefKind::Result(result) => result.ok.as_ref(),
             kind => panic!("{} gives no result but a {}", function.name, kind.as_str()),
@@ -123,8 +127,11 @@ impl Packages {
                     value.is_string()
                 }
                 (_, TypeDefKind::Record(record)) => {
-                    let names: BTreeSet<_> =
-                        record.fields.iter().map(|field| snake(&field.name)).collect();
+                    let names: BTreeSet<_> = record
+                        .fields
+                        .iter()
+                        .map(|field| snake(&field.name))
+                        .collect();
                     value.as_object().is_some_and(|object| {
                         object.keys().cloned().collect::<BTreeSet<_>>() == names
                             && record
@@ -133,16 +140,20 @@ impl Packages {
                                 .all(|field| self.fits(&field.ty, &object[&snake(&field.name)]))
                     })
                 }
-                (_, TypeDefKind::Enum(cases)) => {
-                    value.as_str().is_some_and(|text| cases.cases.iter().any(|c| c.name == text))
-                }
+                (_, TypeDefKind::Enum(cases)) => value
+                    .as_str()
+                    .is_some_and(|text| cases.cases.iter().any(|c| c.name == text)),
                 (_, TypeDefKind::Option(inner)) => value.is_null() || self.fits(inner, value),
                 (_, TypeDefKind::List(inner)) => value
                     .as_array()
                     .is_some_and(|items| items.iter().all(|item| self.fits(inner, item))),
                 (_, TypeDefKind::Tuple(tuple)) => value.as_array().is_some_and(|items| {
                     items.len() == tuple.types.len()
-                        && tuple.types.iter().zip(items).all(|(kind, item)| self.fits(kind, item))
+                        && tuple
+                            .types
+                            .iter()
+                            .zip(items)
+                            .all(|(kind, item)| self.fits(kind, item))
                 }),
                 (_, TypeDefKind::Handle(_) | TypeDefKind::Resource) => {
                     lockkeeper_types::secret_name(value).is_some()
@@ -165,10 +176,21 @@ fn definition(name: &str) -> &'static dyn Definition {
 #[test]
 fn each_function_has_one_definition_and_each_definition_a_function() {
     let packages = Packages::read();
-    let functions: Vec<_> = packages.functions().into_iter().map(|(name, _)| name).collect();
-    let defined: Vec<_> = operations::ALL.iter().map(|found| found.name().to_owned()).collect();
+    let functions: Vec<_> = packages
+        .functions()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let defined: Vec<_> = operations::ALL
+        .iter()
+        .map(|found| found.name().to_owned())
+        .collect();
     assert!(functions.len() > 40);
-    assert_eq!(defined.iter().collect::<BTreeSet<_>>().len(), defined.len(), "defined twice");
+    assert_eq!(
+        defined.iter().collect::<BTreeSet<_>>().len(),
+        defined.len(),
+        "defined twice"
+    );
     assert_eq!(
         functions.iter().collect::<BTreeSet<_>>(),
         defined.iter().collect::<BTreeSet<_>>()
@@ -182,7 +204,9 @@ fn the_parameters_of_a_function_are_the_fields_of_its_definition() {
         let definition = definition(&name);
         let arguments = packages.arguments(function);
         let taken = |arguments: &Map<String, Value>| {
-            definition.object(&Value::Object(arguments.clone())).map(|object| object.kind)
+            definition
+                .object(&Value::Object(arguments.clone()))
+                .map(|object| object.kind)
         };
         if let Err(failure) = taken(&arguments) {
             panic!("{name}: {}", failure.message);
@@ -191,7 +215,12 @@ fn the_parameters_of_a_function_are_the_fields_of_its_definition() {
             let mut fewer = arguments.clone();
             fewer.remove(&snake(&param.name));
             let optional = packages.is_option(&param.ty);
-            assert_eq!(taken(&fewer).is_ok(), optional, "{name} without {}", param.name);
+            assert_eq!(
+                taken(&fewer).is_ok(),
+                optional,
+                "{name} without {}",
+                param.name
+            );
         }
         let mut more = arguments;
         more.insert("surplus".to_owned(), Value::Null);
@@ -202,7 +231,10 @@ fn the_parameters_of_a_function_are_the_fields_of_its_definition() {
 #[test]
 fn what_a_definition_gives_is_what_its_function_gives() {
     let packages = Packages::read();
-    let placeholders = Placeholders { step: "step", position: 1 };
+    let placeholders = Placeholders {
+        step: "step",
+        position: 1,
+    };
     for (name, function) in packages.functions() {
         let definition = definition(&name);
         let arguments = Value::Object(packages.arguments(function));

@@ -79,5 +79,7 @@ pub static ALL: &[&dyn Definition] = definitions![
 
 /// The definition of the operation called `name`: `entra/applications.create`.
 pub fn find(name: &str) -> Option<&'static dyn Definition> {
-    ALL.iter().copied().find(|definition| definition.name() == name)
+    ALL.iter()
+        .copied()
+        .find(|definition| definition.name() == name)
 }

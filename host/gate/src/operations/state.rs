@@ -5,7 +5,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// The state that `value` describes.
 pub(super) fn of<T: Serialize>(value: &T) -> Option<Value> {
-    serde_json::to_value(value).ok().filter(|state| !state.is_null())
+    serde_json::to_value(value)
+        .ok()
+        .filter(|state| !state.is_null())
 }
 
 /// What a state describes.

@@ -4,7 +4,11 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 fn text(time: OffsetDateTime) -> Option<String> {
-    time.to_offset(UtcOffset::UTC).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
+    time.to_offset(UtcOffset::UTC)
+        .replace_nanosecond(0)
+        .ok()?
+        .format(&Rfc3339)
+        .ok()
 }
 
 /// The one spelling of a time; `None` when the text is no RFC 3339 time.
@@ -19,7 +23,11 @@ pub(super) fn canonical_or_same(rfc3339: &str) -> String {
 
 /// Seconds since 1970.
 pub(super) fn to_unix(rfc3339: &str) -> Option<i64> {
-    Some(OffsetDateTime::parse(rfc3339, &Rfc3339).ok()?.unix_timestamp())
+    Some(
+        OffsetDateTime::parse(rfc3339, &Rfc3339)
+            .ok()?
+            .unix_timestamp(),
+    )
 }
 
 /// The time so many seconds after 1970.
@@ -33,7 +41,11 @@ mod tests {
 
     #[test]
     fn one_time_has_one_spelling() {
-        for text in ["2030-01-02T03:04:05Z", "2030-01-02T03:04:05.1234567Z", "2030-01-02T04:04:05+01:00"] {
+        for text in [
+            "2030-01-02T03:04:05Z",
+            "2030-01-02T03:04:05.1234567Z",
+            "2030-01-02T04:04:05+01:00",
+        ] {
             assert_eq!(canonical(text).as_deref(), Some("2030-01-02T03:04:05Z"));
         }
         assert_eq!(canonical("tomorrow"), None);

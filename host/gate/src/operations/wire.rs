@@ -28,7 +28,12 @@ pub(super) fn invalid(operation: &str, message: impl Into<String>) -> Failure {
 
 /// There is no such object, as lockkeeper itself knows.
 pub(super) fn not_there(operation: &str, what: &str) -> Failure {
-    own_failure(Class::NotFound, operation, "NotFound", format!("there is no {what}"))
+    own_failure(
+        Class::NotFound,
+        operation,
+        "NotFound",
+        format!("there is no {what}"),
+    )
 }
 
 /// A reply of success that lacks what it should hold. What was asked for may have been done.
@@ -48,10 +53,12 @@ pub(super) fn read<T: DeserializeOwned>(operation: &str, body: &Value) -> Result
 /// Whether the service says that the object is not there. Some Databricks calls say so with
 /// `INVALID_PARAMETER_VALUE` (reference/databricks.md, 3.2).
 pub(super) fn is_missing(failure: &Failure) -> bool {
-    let says_so =
-        || ["does not exist", "doesn't exist"].iter().any(|text| failure.message.contains(text));
-    failure.class == Class::NotFound
-        || (failure.code == "INVALID_PARAMETER_VALUE" && says_so())
+    let says_so = || {
+        ["does not exist", "doesn't exist"]
+            .iter()
+            .any(|text| failure.message.contains(text))
+    };
+    failure.class == Class::NotFound || (failure.code == "INVALID_PARAMETER_VALUE" && says_so())
 }
 
 /// `None` when the object is not there.
@@ -109,10 +116,26 @@ mod tests {
     fn the_ways_to_say_that_nothing_is_there() {
         let missing = |class, code, message| is_missing(&failure(class, code, message));
         assert!(missing(Class::NotFound, "Request_ResourceNotFound", ""));
-        assert!(missing(Class::Invalid, "INVALID_PARAMETER_VALUE", "Job 7 does not exist."));
-        assert!(missing(Class::Invalid, "INVALID_PARAMETER_VALUE", "Run: 1 in job: 2 doesn't exist"));
-        assert!(!missing(Class::Invalid, "INVALID_PARAMETER_VALUE", "name is too long"));
-        assert!(!missing(Class::Denied, "PERMISSION_DENIED", "Job 7 does not exist."));
+        assert!(missing(
+            Class::Invalid,
+            "INVALID_PARAMETER_VALUE",
+            "Job 7 does not exist."
+        ));
+        assert!(missing(
+            Class::Invalid,
+            "INVALID_PARAMETER_VALUE",
+            "Run: 1 in job: 2 doesn't exist"
+        ));
+        assert!(!missing(
+            Class::Invalid,
+            "INVALID_PARAMETER_VALUE",
+            "name is too long"
+        ));
+        assert!(!missing(
+            Class::Denied,
+            "PERMISSION_DENIED",
+            "Job 7 does not exist."
+        ));
     }
 
     #[test]
@@ -124,7 +147,10 @@ mod tests {
     #[test]
     fn arguments_that_cannot_be_a_path_are_invalid() {
         let failure = request("x", Service::Graph, Method::Get, "/v1.0/{}", &[".."]).unwrap_err();
-        assert_eq!((failure.class, failure.sent), (Class::Invalid, Sent::NotSent));
+        assert_eq!(
+            (failure.class, failure.sent),
+            (Class::Invalid, Sent::NotSent)
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockkeeper_cloud::{Cloud, Credentials, Endpoints, Failure, SecretSource, SecretString, Target};
+use lockkeeper_cloud::{
+    Cloud, Credentials, Endpoints, Failure, SecretSource, SecretString, Target,
+};
 use lockkeeper_gate::definition::Definition;
 use lockkeeper_gate::{Class, Context, Inverse, Secrets, operations};
 use lockkeeper_simulator::{Options, Profile, Running};
@@ -73,7 +75,11 @@ impl Clouds {
     }
 
     fn context<'a>(&'a self, mark: &'a str) -> Context<'a> {
-        Context { cloud: &self.cloud, secrets: &self.secrets, mark }
+        Context {
+            cloud: &self.cloud,
+            secrets: &self.secrets,
+            mark,
+        }
     }
 
     fn note(&self, name: &str) {
@@ -99,7 +105,9 @@ impl Clouds {
 
     /// Sends a call.
     pub(crate) async fn send(&self, name: &str, arguments: Value) -> Value {
-        self.attempt(name, &arguments).await.unwrap_or_else(|failure| panic!("{name}: {failure}"))
+        self.attempt(name, &arguments)
+            .await
+            .unwrap_or_else(|failure| panic!("{name}: {failure}"))
     }
 
     /// Sends a read, and checks that what it observes is what a plan would answer from.
@@ -107,7 +115,11 @@ impl Clouds {
         let answer = self.send(name, arguments.clone()).await;
         if let Some(state) = definition(name).observed(arguments, &answer) {
             let planned = definition(name).planned(arguments, state.as_ref()).unwrap();
-            assert_eq!(without_numbers(planned), without_numbers(answer.clone()), "{name}");
+            assert_eq!(
+                without_numbers(planned),
+                without_numbers(answer.clone()),
+                "{name}"
+            );
         }
         answer
     }
@@ -121,7 +133,9 @@ impl Clouds {
     }
 
     pub(crate) async fn state(&self, name: &str, arguments: &Value) -> Option<Value> {
-        let state = definition(name).state(arguments, &self.context("state")).await;
+        let state = definition(name)
+            .state(arguments, &self.context("state"))
+            .await;
         state.unwrap_or_else(|failure| panic!("state of {name}: {failure}"))
     }
 
@@ -141,20 +155,33 @@ impl Clouds {
             .send(arguments, &self.context(&mark))
             .await
             .unwrap_or_else(|failure| panic!("{name}: {failure}"));
-        let after = definition.after(arguments, before.as_ref(), &output).unwrap();
+        let after = definition
+            .after(arguments, before.as_ref(), &output)
+            .unwrap();
         assert_eq!(self.state(name, arguments).await, after, "{name} left");
         if definition.class() == Class::Create {
-            let found = definition.find(arguments, &self.context(&mark)).await.unwrap();
+            let found = definition
+                .find(arguments, &self.context(&mark))
+                .await
+                .unwrap();
             assert_eq!(found.as_ref(), Some(&output), "{name} is found again");
         }
         let object = definition.object(arguments).unwrap();
         for (read, question) in reads {
             let reader = operations::find(read).unwrap();
             let asked = reader.object(question).unwrap();
-            assert_eq!((&asked.kind, &asked.key), (&object.kind, &object.key), "{read}, {name}");
+            assert_eq!(
+                (&asked.kind, &asked.key),
+                (&object.kind, &object.key),
+                "{read}, {name}"
+            );
             let planned = reader.planned(question, after.as_ref()).unwrap();
             let answer = self.read(&(read, question.clone())).await;
-            assert_eq!(without_numbers(planned), without_numbers(answer), "{read} after {name}");
+            assert_eq!(
+                without_numbers(planned),
+                without_numbers(answer),
+                "{read} after {name}"
+            );
         }
         (before, output)
     }
@@ -167,21 +194,33 @@ impl Clouds {
     /// Writes, takes it back, and checks that the state is what it was.
     pub(crate) async fn there_and_back(&self, name: &str, arguments: Value, reads: &[&Question]) {
         let (before, output) = self.write(name, &arguments, reads).await;
-        match definition(name).inverse(&arguments, before.as_ref(), &output).unwrap() {
+        match definition(name)
+            .inverse(&arguments, before.as_ref(), &output)
+            .unwrap()
+        {
             Inverse::Nothing => {}
             Inverse::Call(inverse, arguments) => {
                 self.write(inverse, &arguments, &[]).await;
             }
             Inverse::Impossible(reason) => panic!("{name} cannot be taken back: {reason}"),
         }
-        assert_eq!(self.state(name, &arguments).await, before, "{name} taken back");
+        assert_eq!(
+            self.state(name, &arguments).await,
+            before,
+            "{name} taken back"
+        );
     }
 
     /// Writes what cannot be taken back.
     pub(crate) async fn for_good(&self, name: &str, arguments: Value, reads: &[&Question]) {
         let (before, output) = self.write(name, &arguments, reads).await;
-        let inverse = definition(name).inverse(&arguments, before.as_ref(), &output).unwrap();
-        assert!(matches!(inverse, Inverse::Impossible(_)), "{name}: {inverse:?}");
+        let inverse = definition(name)
+            .inverse(&arguments, before.as_ref(), &output)
+            .unwrap();
+        assert!(
+            matches!(inverse, Inverse::Impossible(_)),
+            "{name}: {inverse:?}"
+        );
     }
 
     /// Sends a call whose reply is lost, and reconciles it: nothing of it may be left.
@@ -191,7 +230,10 @@ impl Clouds {
         let context = self.context(&mark);
         definition(name).send(&arguments, &context).await.unwrap();
         assert_ne!(self.state(name, &arguments).await, before);
-        assert_eq!(definition(name).find(&arguments, &context).await.unwrap(), None);
+        assert_eq!(
+            definition(name).find(&arguments, &context).await.unwrap(),
+            None
+        );
         assert_eq!(self.state(name, &arguments).await, before);
     }
 
@@ -199,9 +241,15 @@ impl Clouds {
     pub(crate) async fn starts_once(&self, name: &str, arguments: Value) -> Value {
         let (_, first) = self.write(name, &arguments, &[]).await;
         let mark = self.mark();
-        let again = definition(name).send(&arguments, &self.context(&mark)).await.unwrap();
+        let again = definition(name)
+            .send(&arguments, &self.context(&mark))
+            .await
+            .unwrap();
         assert_ne!(first, again, "another call is another start");
-        let repeated = definition(name).send(&arguments, &self.context(&mark)).await.unwrap();
+        let repeated = definition(name)
+            .send(&arguments, &self.context(&mark))
+            .await
+            .unwrap();
         assert_eq!(repeated, again, "a repeated call is the same start");
         first
     }

@@ -58,9 +58,13 @@ fn request(
     vault_url: &str,
     name: &str,
 ) -> Result<Request, Failure> {
-    let service = Service::KeyVault { vault_url: vault_url.trim_end_matches('/').to_owned() };
-    Ok(wire::request(operation, service, method, template, &[name])?
-        .query("api-version", API_VERSION))
+    let service = Service::KeyVault {
+        vault_url: vault_url.trim_end_matches('/').to_owned(),
+    };
+    Ok(
+        wire::request(operation, service, method, template, &[name])?
+            .query("api-version", API_VERSION),
+    )
 }
 
 /// The newest version. Its listing is read instead of the secret, which would send the value.
@@ -70,16 +74,28 @@ async fn newest(
     vault_url: &str,
     name: &str,
 ) -> Result<Option<SecretProperties>, Failure> {
-    let first = request(operation, Method::Get, "/secrets/{}/versions", vault_url, name)?;
+    let first = request(
+        operation,
+        Method::Get,
+        "/secrets/{}/versions",
+        vault_url,
+        name,
+    )?;
     let versions = wire::pages::<Wire>(context.cloud, first, "nextLink").await;
     let versions = wire::if_there(versions)?.unwrap_or_default();
-    let newest = versions.into_iter().max_by_key(|version| version.attributes.created);
+    let newest = versions
+        .into_iter()
+        .max_by_key(|version| version.attributes.created);
     Ok(newest.map(|version| version.of(name)))
 }
 
 fn object(vault_url: &str, name: &str) -> Object {
     let vault = vault_url.trim_end_matches('/').to_lowercase();
-    Object::new("key vault secret", format!("{vault}/secrets/{}", name.to_lowercase())).named(name)
+    Object::new(
+        "key vault secret",
+        format!("{vault}/secrets/{}", name.to_lowercase()),
+    )
+    .named(name)
 }
 
 /// The newest version of a secret, if there is one.
@@ -134,7 +150,9 @@ impl Write for Set {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&newest(context, Self::NAME, &self.vault_url, &self.name).await?))
+        Ok(state::of(
+            &newest(context, Self::NAME, &self.vault_url, &self.name).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
@@ -146,9 +164,14 @@ impl Write for Set {
         }
         let tags: BTreeMap<_, _> = self.tags.iter().cloned().collect();
         let value = context.secrets.open(&self.value).await?;
-        let mut request =
-            request(Self::NAME, Method::Put, "/secrets/{}", &self.vault_url, &self.name)?
-                .secret_reply("/value");
+        let mut request = request(
+            Self::NAME,
+            Method::Put,
+            "/secrets/{}",
+            &self.vault_url,
+            &self.name,
+        )?
+        .secret_reply("/value");
         request.body = Body::JsonWithSecrets {
             json: json!({ "attributes": attributes, "tags": tags }),
             secrets: vec![("/value".to_owned(), value)],
@@ -178,7 +201,10 @@ impl Write for Set {
                 "the earlier version is still in the vault, and setting it again would need its value, which is never read",
             );
         }
-        Inverse::of(&Delete { vault_url: self.vault_url.clone(), name: self.name.clone() })
+        Inverse::of(&Delete {
+            vault_url: self.vault_url.clone(),
+            name: self.name.clone(),
+        })
     }
 }
 
@@ -201,12 +227,19 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&newest(context, Self::NAME, &self.vault_url, &self.name).await?))
+        Ok(state::of(
+            &newest(context, Self::NAME, &self.vault_url, &self.name).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let request =
-            request(Self::NAME, Method::Delete, "/secrets/{}", &self.vault_url, &self.name)?;
+        let request = request(
+            Self::NAME,
+            Method::Delete,
+            "/secrets/{}",
+            &self.vault_url,
+            &self.name,
+        )?;
         wire::gone(context.cloud.send(&request).await)
     }
 
@@ -235,7 +268,10 @@ mod tests {
             name: "client-secret".to_owned(),
             value: SecretRef("run/step#1/2".to_owned()),
             expires: Some("2030-01-02T03:04:05Z".to_owned()),
-            tags: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
+            tags: vec![
+                ("b".to_owned(), "2".to_owned()),
+                ("a".to_owned(), "1".to_owned()),
+            ],
         }
     }
 

@@ -49,9 +49,8 @@ impl Read for Get {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
-        let request =
-            wire::request(Self::NAME, Service::Arm, Method::Get, "{arm}", &[&self.id])?
-                .query("api-version", API_VERSION);
+        let request = wire::request(Self::NAME, Service::Arm, Method::Get, "{arm}", &[&self.id])?
+            .query("api-version", API_VERSION);
         let reply = context.cloud.send(&request).await?;
         let vault: Wire = wire::read(Self::NAME, &reply.body)?;
         Ok(KeyVault {
@@ -82,13 +81,21 @@ mod tests {
 
     #[test]
     fn an_address_ends_with_one_slash() {
-        assert_eq!(with_slash("https://kv.vault.azure.net"), "https://kv.vault.azure.net/");
-        assert_eq!(with_slash("https://kv.vault.azure.net/"), "https://kv.vault.azure.net/");
+        assert_eq!(
+            with_slash("https://kv.vault.azure.net"),
+            "https://kv.vault.azure.net/"
+        );
+        assert_eq!(
+            with_slash("https://kv.vault.azure.net/"),
+            "https://kv.vault.azure.net/"
+        );
     }
 
     #[test]
     fn a_vault_that_a_plan_does_not_know_is_not_there() {
-        let get = Get { id: "/subscriptions/s/vaults/KV".to_owned() };
+        let get = Get {
+            id: "/subscriptions/s/vaults/KV".to_owned(),
+        };
         assert_eq!(get.object().name, "KV");
         let failure = get.planned(None).unwrap_err();
         assert_eq!(failure.class, lockkeeper_cloud::Class::NotFound);

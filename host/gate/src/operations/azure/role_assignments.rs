@@ -121,11 +121,17 @@ impl Assignment<'_> {
 
     fn is(&self, wire: &Wire) -> bool {
         let properties = &wire.properties;
-        let role = properties.role_definition_id.rsplit('/').next().unwrap_or_default();
+        let role = properties
+            .role_definition_id
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
         role.eq_ignore_ascii_case(self.role.guid())
             && properties.principal_id.eq_ignore_ascii_case(self.principal)
             && properties.scope.as_deref().is_some_and(|scope| {
-                scope.trim_end_matches('/').eq_ignore_ascii_case(self.scope.trim_end_matches('/'))
+                scope
+                    .trim_end_matches('/')
+                    .eq_ignore_ascii_case(self.scope.trim_end_matches('/'))
             })
     }
 
@@ -134,12 +140,16 @@ impl Assignment<'_> {
         context: &Context<'_>,
         operation: &'static str,
     ) -> Result<Option<RoleAssignment>, Failure> {
-        let first = arm(operation, Method::Get, COLLECTION, &[self.scope])?
-            .query("$filter", format!("principalId eq {}", wire::odata_text(self.principal)));
+        let first = arm(operation, Method::Get, COLLECTION, &[self.scope])?.query(
+            "$filter",
+            format!("principalId eq {}", wire::odata_text(self.principal)),
+        );
         let held = wire::pages::<Wire>(context.cloud, first, "nextLink").await;
         // The answer holds assignments above and below the scope too.
         let mut held = wire::if_there(held)?.unwrap_or_default().into_iter();
-        Ok(held.find(|wire| self.is(wire)).map(|wire| self.named(wire.name)))
+        Ok(held
+            .find(|wire| self.is(wire))
+            .map(|wire| self.named(wire.name)))
     }
 }
 
@@ -149,13 +159,19 @@ fn arm(
     template: &'static str,
     arguments: &[&str],
 ) -> Result<Request, Failure> {
-    Ok(wire::request(operation, Service::Arm, method, template, arguments)?
-        .query("api-version", API_VERSION))
+    Ok(
+        wire::request(operation, Service::Arm, method, template, arguments)?
+            .query("api-version", API_VERSION),
+    )
 }
 
 macro_rules! assignment {
     ($call:expr) => {
-        Assignment { scope: &$call.scope, role: $call.role, principal: &$call.principal }
+        Assignment {
+            scope: &$call.scope,
+            role: $call.role,
+            principal: &$call.principal,
+        }
     };
 }
 
@@ -210,7 +226,9 @@ impl Write for Create {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&assignment!(self).look_up(context, Self::NAME).await?))
+        Ok(state::of(
+            &assignment!(self).look_up(context, Self::NAME).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
@@ -240,9 +258,14 @@ impl Write for Create {
     fn preview(&self, before: Option<&Value>, placeholders: &Placeholders<'_>) -> Self::Output {
         let assignment = assignment!(self);
         state::read(before).unwrap_or_else(|| {
-            let known = unknown::source(&self.scope).or(unknown::source(&self.principal)).is_none();
-            let name =
-                if known { assignment.own_name() } else { placeholders.make("assignment_name") };
+            let known = unknown::source(&self.scope)
+                .or(unknown::source(&self.principal))
+                .is_none();
+            let name = if known {
+                assignment.own_name()
+            } else {
+                placeholders.make("assignment_name")
+            };
             assignment.named(name)
         })
     }
@@ -283,7 +306,9 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&assignment!(self).look_up(context, Self::NAME).await?))
+        Ok(state::of(
+            &assignment!(self).look_up(context, Self::NAME).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -317,7 +342,8 @@ mod tests {
     use super::*;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
-    const SCOPE: &str = "/subscriptions/s-1/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv";
+    const SCOPE: &str =
+        "/subscriptions/s-1/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv";
 
     fn create(scope: &str) -> Create {
         Create {
@@ -330,15 +356,24 @@ mod tests {
     #[test]
     fn assigning_and_deleting_are_inverse() {
         let made = create(SCOPE).preview(None, &PLACEHOLDERS);
-        assert_eq!(name(&taken_back(&create(SCOPE), None, &made)), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&create(SCOPE), None, &made)),
+            Some(Delete::NAME)
+        );
         let there = state::of(&made);
-        assert_eq!(taken_back(&create(SCOPE), there.as_ref(), &made), Inverse::Nothing);
+        assert_eq!(
+            taken_back(&create(SCOPE), there.as_ref(), &made),
+            Inverse::Nothing
+        );
         let delete = Delete {
             scope: SCOPE.to_owned(),
             role: Role::KeyVaultSecretsUser,
             principal: "p-1".to_owned(),
         };
-        assert_eq!(name(&taken_back(&delete, there.as_ref(), &())), Some(Create::NAME));
+        assert_eq!(
+            name(&taken_back(&delete, there.as_ref(), &())),
+            Some(Create::NAME)
+        );
         assert_eq!(taken_back(&delete, None, &()), Inverse::Nothing);
     }
 

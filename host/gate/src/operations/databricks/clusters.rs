@@ -43,7 +43,9 @@ pub(crate) struct ListNodeTypes {}
 
 impl ListNodeTypes {
     fn in_use(node_types: Vec<Wire>) -> Vec<NodeType> {
-        let in_use = node_types.into_iter().filter(|kind| !kind.is_deprecated && !kind.is_hidden);
+        let in_use = node_types
+            .into_iter()
+            .filter(|kind| !kind.is_deprecated && !kind.is_hidden);
         let mut in_use: Vec<_> = in_use
             .map(|kind| NodeType {
                 id: kind.node_type_id,
@@ -103,11 +105,16 @@ impl Version {
     }
 
     fn is_long_term(&self) -> bool {
-        self.name.split(|c: char| !c.is_alphanumeric()).any(|word| word == "LTS")
+        self.name
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word == "LTS")
     }
 
     fn number(&self) -> (u32, u32) {
-        let mut parts = self.key.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+        let mut parts = self
+            .key
+            .split(['.', '-'])
+            .map(|part| part.parse().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
     }
 }
@@ -122,7 +129,12 @@ impl ListSparkVersions {
     fn in_order(mut versions: Vec<Version>) -> Vec<String> {
         versions.sort_by_cached_key(|version| {
             let number = Reverse(version.number());
-            (!version.is_plain(), !version.is_long_term(), number, version.key.clone())
+            (
+                !version.is_plain(),
+                !version.is_long_term(),
+                number,
+                version.key.clone(),
+            )
         });
         versions.into_iter().map(|version| version.key).collect()
     }
@@ -164,23 +176,45 @@ mod tests {
             { "node_type_id": "hidden", "memory_mb": 1024, "num_cores": 1.0, "is_hidden": true },
         ] }))
         .unwrap();
-        let ids: Vec<_> =
-            ListNodeTypes::in_use(found.node_types).into_iter().map(|kind| kind.id).collect();
+        let ids: Vec<_> = ListNodeTypes::in_use(found.node_types)
+            .into_iter()
+            .map(|kind| kind.id)
+            .collect();
         assert_eq!(ids, ["small", "big"]);
     }
 
     #[test]
     fn the_newest_long_term_version_is_first() {
-        let version = |key: &str, name: &str| Version { key: key.to_owned(), name: name.to_owned() };
+        let version = |key: &str, name: &str| Version {
+            key: key.to_owned(),
+            name: name.to_owned(),
+        };
         let ordered = ListSparkVersions::in_order(vec![
-            version("9.1.x-scala2.12", "9.1 LTS (includes Apache Spark 3.1.2, Scala 2.12)"),
-            version("16.2.x-scala2.12", "16.2 (includes Apache Spark 3.5.2, Scala 2.12)"),
-            version("15.4.x-cpu-ml-scala2.12", "15.4 LTS ML (includes Apache Spark 3.5.0)"),
-            version("15.4.x-scala2.12", "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)"),
+            version(
+                "9.1.x-scala2.12",
+                "9.1 LTS (includes Apache Spark 3.1.2, Scala 2.12)",
+            ),
+            version(
+                "16.2.x-scala2.12",
+                "16.2 (includes Apache Spark 3.5.2, Scala 2.12)",
+            ),
+            version(
+                "15.4.x-cpu-ml-scala2.12",
+                "15.4 LTS ML (includes Apache Spark 3.5.0)",
+            ),
+            version(
+                "15.4.x-scala2.12",
+                "15.4 LTS (includes Apache Spark 3.5.0, Scala 2.12)",
+            ),
         ]);
         assert_eq!(
             ordered,
-            ["15.4.x-scala2.12", "9.1.x-scala2.12", "16.2.x-scala2.12", "15.4.x-cpu-ml-scala2.12"]
+            [
+                "15.4.x-scala2.12",
+                "9.1.x-scala2.12",
+                "16.2.x-scala2.12",
+                "15.4.x-cpu-ml-scala2.12"
+            ]
         );
     }
 }

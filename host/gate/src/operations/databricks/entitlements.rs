@@ -31,11 +31,20 @@ async fn held(
     operation: &'static str,
     principal: &str,
 ) -> Result<Vec<String>, Failure> {
-    let request =
-        wire::request(operation, Service::Databricks, Method::Get, ONE, &[principal])?;
+    let request = wire::request(
+        operation,
+        Service::Databricks,
+        Method::Get,
+        ONE,
+        &[principal],
+    )?;
     let reply = context.cloud.send(&request).await?;
     let holder: Holder = wire::read(operation, &reply.body)?;
-    let names: BTreeSet<_> = holder.entitlements.into_iter().map(|held| held.value).collect();
+    let names: BTreeSet<_> = holder
+        .entitlements
+        .into_iter()
+        .map(|held| held.value)
+        .collect();
     Ok(names.into_iter().collect())
 }
 
@@ -53,9 +62,15 @@ fn patch(
     principal: &str,
     operations: &[Value],
 ) -> Result<Request, Failure> {
-    Ok(wire::request(operation, Service::Databricks, Method::Patch, ONE, &[principal])?
-        .json(json!({ "schemas": [PATCH_SCHEMA], "Operations": operations }))
-        .idempotent(true))
+    Ok(wire::request(
+        operation,
+        Service::Databricks,
+        Method::Patch,
+        ONE,
+        &[principal],
+    )?
+    .json(json!({ "schemas": [PATCH_SCHEMA], "Operations": operations }))
+    .idempotent(true))
 }
 
 fn object(principal: &str) -> Object {
@@ -122,13 +137,19 @@ impl Write for Add {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let values: Vec<_> =
-            self.entitlements.iter().map(|name| json!({ "value": name })).collect();
+        let values: Vec<_> = self
+            .entitlements
+            .iter()
+            .map(|name| json!({ "value": name }))
+            .collect();
         if values.is_empty() {
             return Ok(());
         }
         let add = json!({ "op": "add", "path": "entitlements", "value": values });
-        context.cloud.send(&patch(Self::NAME, &self.principal, &[add])?).await?;
+        context
+            .cloud
+            .send(&patch(Self::NAME, &self.principal, &[add])?)
+            .await?;
         Ok(())
     }
 
@@ -142,8 +163,12 @@ impl Write for Add {
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         let had = names(before);
-        let added: BTreeSet<_> =
-            self.entitlements.iter().filter(|name| !had.contains(*name)).cloned().collect();
+        let added: BTreeSet<_> = self
+            .entitlements
+            .iter()
+            .filter(|name| !had.contains(*name))
+            .cloned()
+            .collect();
         if added.is_empty() {
             return Inverse::Nothing;
         }
@@ -189,7 +214,10 @@ impl Write for Remove {
             })
             .collect();
         if !removals.is_empty() {
-            context.cloud.send(&patch(Self::NAME, &self.principal, &removals)?).await?;
+            context
+                .cloud
+                .send(&patch(Self::NAME, &self.principal, &removals)?)
+                .await?;
         }
         Ok(())
     }
@@ -220,7 +248,11 @@ mod tests {
     use super::*;
     use crate::operations::testing::{name, taken_back};
 
-    const NAMES: [&str; 3] = ["allow-cluster-create", "databricks-sql-access", "workspace-access"];
+    const NAMES: [&str; 3] = [
+        "allow-cluster-create",
+        "databricks-sql-access",
+        "workspace-access",
+    ];
 
     /// Every set of the three names.
     fn sets() -> Vec<Vec<String>> {
@@ -239,9 +271,19 @@ mod tests {
             let before = state::of_list(&held);
             for entitlements in sets() {
                 let principal = "7".to_owned();
-                let add = Add { principal: principal.clone(), entitlements: entitlements.clone() };
+                let add = Add {
+                    principal: principal.clone(),
+                    entitlements: entitlements.clone(),
+                };
                 taken_back(&add, before.as_ref(), &());
-                taken_back(&Remove { principal, entitlements }, before.as_ref(), &());
+                taken_back(
+                    &Remove {
+                        principal,
+                        entitlements,
+                    },
+                    before.as_ref(),
+                    &(),
+                );
             }
         }
     }
@@ -251,11 +293,16 @@ mod tests {
         let before = state::of_list(&["workspace-access"]);
         let add = Add {
             principal: "7".to_owned(),
-            entitlements: vec!["workspace-access".to_owned(), "allow-cluster-create".to_owned()],
+            entitlements: vec![
+                "workspace-access".to_owned(),
+                "allow-cluster-create".to_owned(),
+            ],
         };
         let inverse = add.inverse(before.as_ref(), &());
         assert_eq!(name(&inverse), Some(Remove::NAME));
-        let Inverse::Call(_, arguments) = inverse else { panic!() };
+        let Inverse::Call(_, arguments) = inverse else {
+            panic!()
+        };
         assert_eq!(arguments["entitlements"], json!(["allow-cluster-create"]));
     }
 }

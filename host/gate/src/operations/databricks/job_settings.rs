@@ -12,8 +12,10 @@ use super::text;
 pub(super) const TASK: &str = "main";
 
 /// What makes a classic cluster one machine (section 13).
-const SINGLE_NODE: [(&str, &str); 2] =
-    [("spark.databricks.cluster.profile", "singleNode"), ("spark.master", "local[*]")];
+const SINGLE_NODE: [(&str, &str); 2] = [
+    ("spark.databricks.cluster.profile", "singleNode"),
+    ("spark.master", "local[*]"),
+];
 
 /// The compute of a task that brings its own cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +46,10 @@ impl JobCluster {
             .filter(|(key, value)| !SINGLE_NODE.contains(&(key.as_str(), value.as_str())))
             .cloned()
             .collect();
-        Self { spark_conf: conf.into_iter().collect(), ..self.clone() }
+        Self {
+            spark_conf: conf.into_iter().collect(),
+            ..self.clone()
+        }
     }
 
     fn to_wire(&self) -> Value {
@@ -66,7 +71,9 @@ impl JobCluster {
     fn from_wire(cluster: &Value) -> Self {
         let conf = cluster.get("spark_conf").and_then(Value::as_object);
         let pair = |(key, value): (&String, &Value)| {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             (key.clone(), value)
         };
         let cluster = Self {
@@ -81,7 +88,10 @@ impl JobCluster {
 impl JobSettings {
     /// The one spelling of settings that mean the same.
     pub(super) fn normal(&self) -> Self {
-        Self { cluster: self.cluster.as_ref().map(JobCluster::normal), ..self.clone() }
+        Self {
+            cluster: self.cluster.as_ref().map(JobCluster::normal),
+            ..self.clone()
+        }
     }
 
     fn task(&self) -> Value {
@@ -112,10 +122,15 @@ impl JobSettings {
         let settings = job.get("settings").unwrap_or(&Value::Null);
         let tasks = settings.get("tasks").and_then(Value::as_array);
         let tasks = tasks.map(Vec::as_slice).unwrap_or_default();
-        let own = tasks.iter().find(|task| text(task, "task_key").as_deref() == Some(TASK));
+        let own = tasks
+            .iter()
+            .find(|task| text(task, "task_key").as_deref() == Some(TASK));
         let task = own.or(tasks.first()).unwrap_or(&Value::Null);
         let at = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).map(str::to_owned)
+            value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
         };
         let tags = settings.get("tags").unwrap_or(&Value::Null);
         Self {
@@ -152,7 +167,10 @@ mod tests {
 
     #[test]
     fn settings_survive_the_wire() {
-        let serverless = JobSettings { cluster: None, ..example() };
+        let serverless = JobSettings {
+            cluster: None,
+            ..example()
+        };
         for settings in [example(), serverless] {
             let job = json!({ "settings": settings.to_wire(Map::new()) });
             let read = JobSettings::from_wire(&job, "lockkeeper");
@@ -166,7 +184,10 @@ mod tests {
         let mut tags = Map::new();
         tags.insert("team".to_owned(), "data".into());
         let wire = example().to_wire(tags);
-        assert_eq!(wire["tags"], json!({ "team": "data", "lockkeeper": "demo" }));
+        assert_eq!(
+            wire["tags"],
+            json!({ "team": "data", "lockkeeper": "demo" })
+        );
     }
 
     #[test]

@@ -25,14 +25,11 @@ const CALL_TAG: &str = "lockkeeper_call";
 
 /// A job's or run's number, which its URL and requests need.
 pub(super) fn number(operation: &str, id: &str) -> Result<i64, Failure> {
-    id.parse().map_err(|_| wire::invalid(operation, "the id is not a decimal number"))
+    id.parse()
+        .map_err(|_| wire::invalid(operation, "the id is not a decimal number"))
 }
 
-async fn url(
-    context: &Context<'_>,
-    operation: &'static str,
-    id: &str,
-) -> Result<String, Failure> {
+async fn url(context: &Context<'_>, operation: &'static str, id: &str) -> Result<String, Failure> {
     let host = host(context, operation)?;
     let workspace = workspace_id(context, operation).await?;
     let workspace = workspace.map(|id| format!("?o={id}")).unwrap_or_default();
@@ -57,7 +54,9 @@ async fn by_id(
     id: &str,
     tag: &str,
 ) -> Result<Option<Job>, Failure> {
-    let Some(job) = fetch(context, operation, id).await? else { return Ok(None) };
+    let Some(job) = fetch(context, operation, id).await? else {
+        return Ok(None);
+    };
     Ok(Some(Job {
         settings: JobSettings::from_wire(&job, tag),
         run_as_user_name: text(&job, "run_as_user_name").unwrap_or_default(),
@@ -103,8 +102,9 @@ async fn all(
     let mut found = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let mut request =
-            get(operation, "/api/2.2/jobs/list")?.query("limit", "100").query("name", name);
+        let mut request = get(operation, "/api/2.2/jobs/list")?
+            .query("limit", "100")
+            .query("name", name);
         if let Some(token) = &token {
             request = request.query("page_token", token);
         }
@@ -196,11 +196,17 @@ impl Write for Create {
             // A second run waits instead of being skipped.
             fields.insert("queue".to_owned(), json!({ "enabled": true }));
         }
-        let reply = context.cloud.send(&post(Self::NAME, "/api/2.2/jobs/create", body)?).await?;
+        let reply = context
+            .cloud
+            .send(&post(Self::NAME, "/api/2.2/jobs/create", body)?)
+            .await?;
         let id = text(&reply.body, "job_id")
             .ok_or_else(|| wire::unexpected(Self::NAME, "it holds no job_id"))?;
         // The job is there, so a failure to read it back must not look as if it were not.
-        let unread = |failure| Failure { sent: Sent::MaybeHandled, ..failure };
+        let unread = |failure| Failure {
+            sent: Sent::MaybeHandled,
+            ..failure
+        };
         by_id(context, Self::NAME, &id, &self.settings.tag.0)
             .await
             .map_err(unread)?
@@ -259,7 +265,9 @@ impl Write for Update {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&by_id(context, Self::NAME, &self.id, &self.settings.tag.0).await?))
+        Ok(state::of(
+            &by_id(context, Self::NAME, &self.id, &self.settings.tag.0).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -289,9 +297,10 @@ impl Write for Update {
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         match state::read::<Job>(before) {
-            Some(job) if job.settings != self.settings.normal() => {
-                Inverse::of(&Self { id: self.id.clone(), settings: job.settings })
-            }
+            Some(job) if job.settings != self.settings.normal() => Inverse::of(&Self {
+                id: self.id.clone(),
+                settings: job.settings,
+            }),
             _ => Inverse::Nothing,
         }
     }
@@ -317,7 +326,9 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&oldest(context, Self::NAME, &self.name, &self.tag).await?))
+        Ok(state::of(
+            &oldest(context, Self::NAME, &self.name, &self.tag).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -331,14 +342,18 @@ impl Write for Delete {
     fn after(&self, before: Option<&Value>, (): &()) -> Option<Value> {
         let job: Job = state::read(before)?;
         // An older one of the same name and tag stays.
-        if job.id == self.id { None } else { before.cloned() }
+        if job.id == self.id {
+            None
+        } else {
+            before.cloned()
+        }
     }
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         match state::read::<Job>(before) {
-            Some(job) if job.id == self.id => {
-                Inverse::Impossible("a new job would have another id, and not the runs of the old one")
-            }
+            Some(job) if job.id == self.id => Inverse::Impossible(
+                "a new job would have another id, and not the runs of the old one",
+            ),
             _ => Inverse::Nothing,
         }
     }
@@ -351,18 +366,29 @@ mod tests {
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create() -> Create {
-        Create { settings: example() }
+        Create {
+            settings: example(),
+        }
     }
 
     fn job(id: &str) -> Job {
-        Job { id: id.to_owned(), ..create().preview(None, &PLACEHOLDERS) }
+        Job {
+            id: id.to_owned(),
+            ..create().preview(None, &PLACEHOLDERS)
+        }
     }
 
     #[test]
     fn a_created_job_is_deleted_also_beside_an_older_one() {
-        assert_eq!(name(&taken_back(&create(), None, &job("2"))), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&create(), None, &job("2"))),
+            Some(Delete::NAME)
+        );
         let older = state::of(&job("1"));
-        assert_eq!(name(&taken_back(&create(), older.as_ref(), &job("2"))), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&create(), older.as_ref(), &job("2"))),
+            Some(Delete::NAME)
+        );
     }
 
     #[test]
@@ -374,19 +400,37 @@ mod tests {
             cluster: None,
             ..example()
         };
-        let update = Update { id: "1".to_owned(), settings };
-        assert_eq!(name(&taken_back(&update, before.as_ref(), &())), Some(Update::NAME));
-        let same = Update { id: "1".to_owned(), settings: example() };
+        let update = Update {
+            id: "1".to_owned(),
+            settings,
+        };
+        assert_eq!(
+            name(&taken_back(&update, before.as_ref(), &())),
+            Some(Update::NAME)
+        );
+        let same = Update {
+            id: "1".to_owned(),
+            settings: example(),
+        };
         assert_eq!(taken_back(&same, before.as_ref(), &()), Inverse::Nothing);
     }
 
     #[test]
     fn a_plan_finds_what_it_creates_and_updates() {
-        let find = Find { name: "nightly".to_owned(), tag: example().tag };
+        let find = Find {
+            name: "nightly".to_owned(),
+            tag: example().tag,
+        };
         assert_eq!(find.object(), create().object());
         let created = create().after(None, &create().preview(None, &PLACEHOLDERS));
-        let settings = JobSettings { run_as: "a-2".to_owned(), ..example() };
-        let update = Update { id: PLACEHOLDERS.make("job_id"), settings };
+        let settings = JobSettings {
+            run_as: "a-2".to_owned(),
+            ..example()
+        };
+        let update = Update {
+            id: PLACEHOLDERS.make("job_id"),
+            settings,
+        };
         let updated = update.after(created.as_ref(), &());
         let found = find.planned(updated.as_ref()).unwrap().unwrap();
         assert_eq!(found.run_as_user_name, "a-2");

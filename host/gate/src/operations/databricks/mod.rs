@@ -29,10 +29,7 @@ fn post(operation: &'static str, path: &'static str, body: Value) -> Result<Requ
 }
 
 /// What a workspace says of itself without credentials (section 2.1).
-async fn configuration(
-    context: &Context<'_>,
-    operation: &'static str,
-) -> Result<Value, Failure> {
+async fn configuration(context: &Context<'_>, operation: &'static str) -> Result<Value, Failure> {
     let request = get(operation, "/.well-known/databricks-config")?;
     Ok(context.cloud.send(&request).await?.body)
 }
@@ -61,9 +58,15 @@ async fn account_id(context: &Context<'_>, operation: &'static str) -> Result<St
 /// The host name of the workspace.
 fn host<'a>(context: &Context<'a>, operation: &str) -> Result<&'a str, Failure> {
     let workspace = context.cloud.target().workspace.as_deref();
-    let workspace = workspace
-        .ok_or_else(|| wire::invalid(operation, "the target names no workspace; set workspace in it"))?;
-    Ok(workspace.trim_start_matches("https://").trim_end_matches('/'))
+    let workspace = workspace.ok_or_else(|| {
+        wire::invalid(
+            operation,
+            "the target names no workspace; set workspace in it",
+        )
+    })?;
+    Ok(workspace
+        .trim_start_matches("https://")
+        .trim_end_matches('/'))
 }
 
 /// The workspace's number, from its host name or from the workspace itself.
@@ -74,7 +77,10 @@ async fn workspace_id(
     if let Some(id) = id_in_host(host(context, operation)?) {
         return Ok(Some(id.to_owned()));
     }
-    Ok(text(&configuration(context, operation).await?, "workspace_id"))
+    Ok(text(
+        &configuration(context, operation).await?,
+        "workspace_id",
+    ))
 }
 
 /// The number in `adb-NUMBER.N.azuredatabricks.net`.
@@ -96,7 +102,10 @@ mod tests {
 
     #[test]
     fn a_workspace_is_known_by_its_host() {
-        assert_eq!(id_in_host("adb-4242424242424242.2.azuredatabricks.net"), Some("4242424242424242"));
+        assert_eq!(
+            id_in_host("adb-4242424242424242.2.azuredatabricks.net"),
+            Some("4242424242424242")
+        );
         assert_eq!(id_in_host("adb-x.2.azuredatabricks.net"), None);
         assert_eq!(id_in_host("workspace.example"), None);
     }
@@ -111,6 +120,9 @@ mod tests {
         let body = json!({ "a": "1", "b": 2, "c": "", "d": null });
         assert_eq!(text(&body, "a").as_deref(), Some("1"));
         assert_eq!(text(&body, "b").as_deref(), Some("2"));
-        assert_eq!((text(&body, "c"), text(&body, "d"), text(&body, "e")), (None, None, None));
+        assert_eq!(
+            (text(&body, "c"), text(&body, "d"), text(&body, "e")),
+            (None, None, None)
+        );
     }
 }

@@ -54,7 +54,10 @@ const LEVELS: [&str; 8] = [
 const OWNER: &str = "IS_OWNER";
 
 fn strength(level: &str) -> usize {
-    LEVELS.iter().position(|known| *known == level).map_or(0, |at| at + 1)
+    LEVELS
+        .iter()
+        .position(|known| *known == level)
+        .map_or(0, |at| at + 1)
 }
 
 fn stronger(a: Option<String>, b: Option<String>) -> Option<String> {
@@ -99,12 +102,19 @@ impl Entry {
             ("group_name", &self.group_name),
             ("user_name", &self.user_name),
         ];
-        fields.into_iter().find_map(|(field, name)| Some((field, name.as_deref()?)))
+        fields
+            .into_iter()
+            .find_map(|(field, name)| Some((field, name.as_deref()?)))
     }
 
     fn strongest(&self, inherited: bool) -> Option<String> {
-        let levels = self.all_permissions.iter().filter(|level| level.inherited == inherited);
-        levels.map(|level| level.permission_level.clone()).max_by_key(|level| strength(level))
+        let levels = self
+            .all_permissions
+            .iter()
+            .filter(|level| level.inherited == inherited);
+        levels
+            .map(|level| level.permission_level.clone())
+            .max_by_key(|level| strength(level))
     }
 
     fn held(&self) -> Option<Held> {
@@ -113,13 +123,21 @@ impl Entry {
             (_, name) => name.to_owned(),
         };
         let (direct, inherited) = (self.strongest(false), self.strongest(true));
-        (direct.is_some() || inherited.is_some()).then_some(Held { principal, direct, inherited })
+        (direct.is_some() || inherited.is_some()).then_some(Held {
+            principal,
+            direct,
+            inherited,
+        })
     }
 }
 
 impl Acl {
     fn held(&self) -> Vec<Held> {
-        let mut held: Vec<Held> = self.access_control_list.iter().filter_map(Entry::held).collect();
+        let mut held: Vec<Held> = self
+            .access_control_list
+            .iter()
+            .filter_map(Entry::held)
+            .collect();
         held.sort_by(|a, b| a.principal.cmp(&b.principal));
         held
     }
@@ -151,7 +169,13 @@ fn request(
     id: &str,
 ) -> Result<Request, Failure> {
     let path = "/api/2.0/permissions/{}/{}";
-    wire::request(operation, Service::Databricks, method, path, &[securable.plural(), id])
+    wire::request(
+        operation,
+        Service::Databricks,
+        method,
+        path,
+        &[securable.plural(), id],
+    )
 }
 
 async fn acl(
@@ -160,7 +184,10 @@ async fn acl(
     securable: Securable,
     id: &str,
 ) -> Result<Acl, Failure> {
-    let reply = context.cloud.send(&request(operation, Method::Get, securable, id)?).await?;
+    let reply = context
+        .cloud
+        .send(&request(operation, Method::Get, securable, id)?)
+        .await?;
     wire::read(operation, &reply.body)
 }
 
@@ -186,7 +213,9 @@ fn strongest_of_each(held: Vec<Held>) -> Vec<(String, String)> {
 
 /// What a service principal holds directly.
 fn direct_level(held: &[Held], application_id: &str) -> Option<String> {
-    let own = held.iter().find(|held| held.principal.eq_ignore_ascii_case(application_id))?;
+    let own = held
+        .iter()
+        .find(|held| held.principal.eq_ignore_ascii_case(application_id))?;
     own.direct.clone()
 }
 
@@ -316,8 +345,7 @@ impl Write for Revoke {
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let acl = acl(context, Self::NAME, self.securable, &self.id).await;
-        let Some(others) =
-            wire::if_there(acl)?.and_then(|acl| acl.without(&self.application_id))
+        let Some(others) = wire::if_there(acl)?.and_then(|acl| acl.without(&self.application_id))
         else {
             return Ok(());
         };
@@ -402,13 +430,21 @@ mod tests {
             }
             taken_back(&revoke(), before.as_ref(), &());
         }
-        assert_eq!(name(&grant("CAN_VIEW").inverse(None, &())), Some(Revoke::NAME));
+        assert_eq!(
+            name(&grant("CAN_VIEW").inverse(None, &())),
+            Some(Revoke::NAME)
+        );
     }
 
     #[test]
     fn a_list_tells_the_strongest_level() {
-        let list = List { securable: Securable::Job, id: "7".to_owned() };
-        let listed = list.planned(state::of_list(&acl().held()).as_ref()).unwrap();
+        let list = List {
+            securable: Securable::Job,
+            id: "7".to_owned(),
+        };
+        let listed = list
+            .planned(state::of_list(&acl().held()).as_ref())
+            .unwrap();
         let pair = |name: &str, level: &str| (name.to_owned(), level.to_owned());
         assert_eq!(
             listed,
@@ -431,6 +467,9 @@ mod tests {
 
     #[test]
     fn ownership_is_not_taken_back() {
-        assert!(matches!(grant(OWNER).inverse(None, &()), Inverse::Impossible(_)));
+        assert!(matches!(
+            grant(OWNER).inverse(None, &()),
+            Inverse::Impossible(_)
+        ));
     }
 }

@@ -79,7 +79,10 @@ fn rules(grants: &[RoleGrant]) -> Vec<Rule> {
         let role = format!("roles/{}", grant.role);
         match rules.iter_mut().find(|same| same.role == role) {
             Some(same) => same.principals.push(principal),
-            None => rules.push(Rule { role, principals: vec![principal] }),
+            None => rules.push(Rule {
+                role,
+                principals: vec![principal],
+            }),
         }
     }
     rules
@@ -92,7 +95,9 @@ async fn rule_set(
 ) -> Result<RuleSet, Failure> {
     let account = account_id(context, operation).await?;
     let name = format!("accounts/{account}/servicePrincipals/{application_id}/ruleSets/default");
-    let request = get(operation, RULE_SETS)?.query("name", name).query("etag", "");
+    let request = get(operation, RULE_SETS)?
+        .query("name", name)
+        .query("etag", "");
     wire::read(operation, &context.cloud.send(&request).await?.body)
 }
 
@@ -146,7 +151,11 @@ fn with(grants: &[RoleGrant], grant: &RoleGrant) -> Vec<RoleGrant> {
 }
 
 fn without(grants: &[RoleGrant], grant: &RoleGrant) -> Vec<RoleGrant> {
-    grants.iter().filter(|held| !held.is(grant)).cloned().collect()
+    grants
+        .iter()
+        .filter(|held| !held.is(grant))
+        .cloned()
+        .collect()
 }
 
 fn has_manager(grants: &[RoleGrant]) -> bool {
@@ -174,7 +183,9 @@ impl Read for List {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
-        Ok(rule_set(context, Self::NAME, &self.application_id).await?.grants())
+        Ok(rule_set(context, Self::NAME, &self.application_id)
+            .await?
+            .grants())
     }
 
     fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
@@ -197,7 +208,10 @@ pub(crate) struct Grant {
 
 impl Grant {
     fn grant(&self) -> RoleGrant {
-        RoleGrant { role: self.role.clone(), principal: self.principal.clone() }
+        RoleGrant {
+            role: self.role.clone(),
+            principal: self.principal.clone(),
+        }
     }
 }
 
@@ -217,7 +231,10 @@ impl Write for Grant {
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let grant = self.grant();
-        rewrite(context, Self::NAME, &self.application_id, |held| Ok(with(held, &grant))).await
+        rewrite(context, Self::NAME, &self.application_id, |held| {
+            Ok(with(held, &grant))
+        })
+        .await
     }
 
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
@@ -255,7 +272,10 @@ pub(crate) struct Revoke {
 
 impl Revoke {
     fn grant(&self) -> RoleGrant {
-        RoleGrant { role: self.role.clone(), principal: self.principal.clone() }
+        RoleGrant {
+            role: self.role.clone(),
+            principal: self.principal.clone(),
+        }
     }
 
     fn leaves(&self, held: &[RoleGrant]) -> Result<Vec<RoleGrant>, Failure> {
@@ -290,7 +310,9 @@ impl Write for Revoke {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let done = rewrite(context, Self::NAME, &self.application_id, |held| self.leaves(held));
+        let done = rewrite(context, Self::NAME, &self.application_id, |held| {
+            self.leaves(held)
+        });
         wire::if_there(done.await).map(|_| ())
     }
 
@@ -321,11 +343,17 @@ mod tests {
     use crate::operations::testing::{name, taken_back};
 
     fn grant(role: &str, principal: &str) -> RoleGrant {
-        RoleGrant { role: role.to_owned(), principal: principal.to_owned() }
+        RoleGrant {
+            role: role.to_owned(),
+            principal: principal.to_owned(),
+        }
     }
 
     fn held() -> Vec<RoleGrant> {
-        vec![grant(MANAGER, "users/ana@contoso.com"), grant("servicePrincipal.user", "groups/data")]
+        vec![
+            grant(MANAGER, "users/ana@contoso.com"),
+            grant("servicePrincipal.user", "groups/data"),
+        ]
     }
 
     fn give(role: &str, principal: &str) -> Grant {
@@ -353,7 +381,9 @@ mod tests {
         let again = taken_back(&give(user, "groups/Data"), before.as_ref(), &());
         assert_eq!(again, Inverse::Nothing);
         let revoked = take(user, "groups/DATA").inverse(before.as_ref(), &());
-        let Inverse::Call(_, arguments) = revoked else { panic!() };
+        let Inverse::Call(_, arguments) = revoked else {
+            panic!()
+        };
         assert_eq!(arguments["principal"], "groups/data");
     }
 
@@ -361,16 +391,26 @@ mod tests {
     fn the_last_manager_stays() {
         let ana = "users/ana@contoso.com";
         let failure = take(MANAGER, ana).leaves(&held()).unwrap_err();
-        assert_eq!((failure.class, failure.code.as_str()), (FailureClass::Conflict, "LastManager"));
+        assert_eq!(
+            (failure.class, failure.code.as_str()),
+            (FailureClass::Conflict, "LastManager")
+        );
         let two = with(&held(), &grant(MANAGER, "users/bob@contoso.com"));
         assert_eq!(take(MANAGER, ana).leaves(&two).unwrap().len(), 2);
-        assert!(matches!(give(MANAGER, ana).inverse(None, &()), Inverse::Impossible(_)));
+        assert!(matches!(
+            give(MANAGER, ana).inverse(None, &()),
+            Inverse::Impossible(_)
+        ));
     }
 
     #[test]
     fn rules_and_grants_say_the_same() {
         let grants = with(&held(), &grant(MANAGER, "users/bob@contoso.com"));
-        let set = RuleSet { name: String::new(), etag: String::new(), grant_rules: rules(&grants) };
+        let set = RuleSet {
+            name: String::new(),
+            etag: String::new(),
+            grant_rules: rules(&grants),
+        };
         assert_eq!(set.grant_rules.len(), 2);
         assert_eq!(set.grant_rules[0].role, "roles/servicePrincipal.manager");
         assert_eq!(set.grants(), grants);

@@ -28,11 +28,17 @@ pub(crate) struct Run {
 impl Run {
     fn of(id: &str, run: &Value) -> Self {
         let at = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            value
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
         };
         let tasks = run.get("tasks").and_then(Value::as_array);
         let tasks = tasks.map(Vec::as_slice).unwrap_or_default();
-        let own = tasks.iter().find(|task| text(task, "task_key").as_deref() == Some(TASK));
+        let own = tasks
+            .iter()
+            .find(|task| text(task, "task_key").as_deref() == Some(TASK));
         let task = own.or(tasks.first()).unwrap_or(&Value::Null);
 
         let (status, phase) = (at(run, "/status/state"), at(run, "/state/life_cycle_state"));
@@ -57,7 +63,10 @@ impl Run {
             code: first([&code, &outcome]),
             outcome,
             message: message(
-                &first([&at(run, "/state/state_message"), &at(run, "/status/termination_details/message")]),
+                &first([
+                    &at(run, "/state/state_message"),
+                    &at(run, "/status/termination_details/message"),
+                ]),
                 &at(task, "/state/state_message"),
             ),
             url: at(run, "/run_page_url"),
@@ -66,13 +75,21 @@ impl Run {
 }
 
 fn first<const N: usize>(texts: [&String; N]) -> String {
-    texts.into_iter().find(|text| !text.is_empty()).cloned().unwrap_or_default()
+    texts
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// The run's message, or its task's where the run only repeats it.
 fn message(run: &str, task: &str) -> String {
     let repeats = run.is_empty() || run.contains("failed with message:");
-    if repeats && !task.is_empty() { task.to_owned() } else { run.to_owned() }
+    if repeats && !task.is_empty() {
+        task.to_owned()
+    } else {
+        run.to_owned()
+    }
 }
 
 /// A job's runs, as far as starting one changes them.
@@ -105,7 +122,10 @@ impl Write for RunNow {
         let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
             return Ok(None);
         };
-        let latest = reply.body.pointer("/runs/0").and_then(|run| text(run, "run_id"));
+        let latest = reply
+            .body
+            .pointer("/runs/0")
+            .and_then(|run| text(run, "run_id"));
         Ok(latest.and_then(|latest| state::of(&Runs { latest })))
     }
 
@@ -125,7 +145,9 @@ impl Write for RunNow {
     }
 
     fn after(&self, _: Option<&Value>, output: &Self::Output) -> Option<Value> {
-        state::of(&Runs { latest: output.clone() })
+        state::of(&Runs {
+            latest: output.clone(),
+        })
     }
 
     fn inverse(&self, _: Option<&Value>, _: &Self::Output) -> Inverse {
@@ -154,9 +176,10 @@ impl Read for GetRun {
         let request = get(Self::NAME, "/api/2.2/jobs/runs/get")?.query("run_id", &self.id);
         match context.cloud.send(&request).await {
             Ok(reply) => Ok(Run::of(&self.id, &reply.body)),
-            Err(failure) if wire::is_missing(&failure) => {
-                Err(Failure { class: FailureClass::NotFound, ..failure })
-            }
+            Err(failure) if wire::is_missing(&failure) => Err(Failure {
+                class: FailureClass::NotFound,
+                ..failure
+            }),
             Err(failure) => Err(failure),
         }
     }
@@ -206,19 +229,24 @@ impl Read for GetOutput {
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
         number(Self::NAME, &self.task)?;
-        let request =
-            get(Self::NAME, "/api/2.2/jobs/runs/get-output")?.query("run_id", &self.task);
+        let request = get(Self::NAME, "/api/2.2/jobs/runs/get-output")?.query("run_id", &self.task);
         let output = match context.cloud.send(&request).await {
             Ok(reply) => reply.body,
             Err(failure) if wire::is_missing(&failure) => {
-                return Err(Failure { class: FailureClass::NotFound, ..failure });
+                return Err(Failure {
+                    class: FailureClass::NotFound,
+                    ..failure
+                });
             }
             Err(failure) => return Err(failure),
         };
         let notebook = output.get("notebook_output").unwrap_or(&Value::Null);
         Ok(RunOutput {
             result: text(notebook, "result").unwrap_or_default(),
-            truncated: notebook.get("truncated").and_then(Value::as_bool).unwrap_or(false),
+            truncated: notebook
+                .get("truncated")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
             error: text(&output, "error").unwrap_or_default(),
             error_trace: text(&output, "error_trace").unwrap_or_default(),
         })
@@ -245,14 +273,20 @@ mod tests {
     fn a_planned_run_ends_well() {
         let run_now = RunNow { id: "7".to_owned() };
         let id = run_now.preview(None, &PLACEHOLDERS);
-        assert!(matches!(taken_back(&run_now, None, &id), Inverse::Impossible(_)));
+        assert!(matches!(
+            taken_back(&run_now, None, &id),
+            Inverse::Impossible(_)
+        ));
         let run = GetRun { id: id.clone() }.planned(None).unwrap();
         assert!(run.finished);
         assert_eq!((run.outcome.as_str(), &run.id), ("SUCCESS", &id));
         let output = GetOutput { task: run.task }.planned(None).unwrap();
         assert_eq!(unknown::source(&output.result), Some("step"));
         assert_eq!(
-            GetRun { id: "8".to_owned() }.planned(None).unwrap_err().class,
+            GetRun { id: "8".to_owned() }
+                .planned(None)
+                .unwrap_err()
+                .class,
             FailureClass::NotFound
         );
     }
@@ -268,8 +302,14 @@ mod tests {
                 "run_page_url": "https://example/run",
             }),
         );
-        assert_eq!((run.state.as_str(), run.finished, run.outcome.as_str()), ("TERMINATING", false, ""));
-        assert_eq!((run.task.as_str(), run.url.as_str()), ("2", "https://example/run"));
+        assert_eq!(
+            (run.state.as_str(), run.finished, run.outcome.as_str()),
+            ("TERMINATING", false, "")
+        );
+        assert_eq!(
+            (run.task.as_str(), run.url.as_str()),
+            ("2", "https://example/run")
+        );
     }
 
     #[test]
@@ -283,13 +323,19 @@ mod tests {
                 "state": { "state_message": "no right to read it" } }],
         });
         let run = Run::of("1", &new);
-        assert_eq!((run.outcome.as_str(), run.code.as_str()), ("FAILED", "RUN_EXECUTION_ERROR"));
+        assert_eq!(
+            (run.outcome.as_str(), run.code.as_str()),
+            ("FAILED", "RUN_EXECUTION_ERROR")
+        );
         assert_eq!(run.message, "no right to read it");
 
         let old = json!({ "state": { "life_cycle_state": "SKIPPED" } });
         let run = Run::of("1", &old);
         assert!(run.finished);
-        assert_eq!((run.state.as_str(), run.outcome.as_str()), ("SKIPPED", "SKIPPED"));
+        assert_eq!(
+            (run.state.as_str(), run.outcome.as_str()),
+            ("SKIPPED", "SKIPPED")
+        );
         assert_eq!(run.task, "1");
     }
 }

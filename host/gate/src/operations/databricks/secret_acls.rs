@@ -108,7 +108,9 @@ impl Write for Put {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.scope, &self.principal).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.scope, &self.principal).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -178,7 +180,9 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.scope, &self.principal).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.scope, &self.principal).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -210,8 +214,12 @@ mod tests {
     use super::*;
     use crate::operations::testing::taken_back;
 
-    const ALL: [Option<Permission>; 4] =
-        [None, Some(Permission::Read), Some(Permission::Write), Some(Permission::Manage)];
+    const ALL: [Option<Permission>; 4] = [
+        None,
+        Some(Permission::Read),
+        Some(Permission::Write),
+        Some(Permission::Manage),
+    ];
 
     #[test]
     fn the_permission_from_before_is_put_back() {
@@ -219,10 +227,17 @@ mod tests {
         for before in ALL {
             let before = state::of(&before);
             for permission in ALL.into_iter().flatten() {
-                let put = Put { scope: scope.clone(), principal: principal.clone(), permission };
+                let put = Put {
+                    scope: scope.clone(),
+                    principal: principal.clone(),
+                    permission,
+                };
                 taken_back(&put, before.as_ref(), &());
             }
-            let delete = Delete { scope: scope.clone(), principal: principal.clone() };
+            let delete = Delete {
+                scope: scope.clone(),
+                principal: principal.clone(),
+            };
             taken_back(&delete, before.as_ref(), &());
         }
     }
@@ -231,8 +246,14 @@ mod tests {
     fn permissions_are_read_in_both_spellings_and_written_in_one() {
         for permission in ALL.into_iter().flatten() {
             let text = permission.on_the_wire();
-            assert_eq!(serde_json::from_value::<Permission>(json!(text)).unwrap(), permission);
-            assert_eq!(serde_json::to_value(permission).unwrap(), json!(text.to_lowercase()));
+            assert_eq!(
+                serde_json::from_value::<Permission>(json!(text)).unwrap(),
+                permission
+            );
+            assert_eq!(
+                serde_json::to_value(permission).unwrap(),
+                json!(text.to_lowercase())
+            );
         }
     }
 }

@@ -56,7 +56,10 @@ async fn look_up(
     operation: &'static str,
     name: &str,
 ) -> Result<Option<SecretScope>, Failure> {
-    let reply = context.cloud.send(&get(operation, "/api/2.0/secrets/scopes/list")?).await?;
+    let reply = context
+        .cloud
+        .send(&get(operation, "/api/2.0/secrets/scopes/list")?)
+        .await?;
     let scopes: Scopes = wire::read(operation, &reply.body)?;
     let found = scopes.scopes.into_iter().find(|scope| scope.name == name);
     Ok(found.map(|scope| SecretScope {
@@ -135,18 +138,23 @@ impl Write for Create {
                 },
             }),
         };
-        context.cloud.send(&post(Self::NAME, "/api/2.0/secrets/scopes/create", body)?).await?;
+        context
+            .cloud
+            .send(&post(Self::NAME, "/api/2.0/secrets/scopes/create", body)?)
+            .await?;
         Ok(())
     }
 
     async fn find(&self, context: &Context<'_>) -> Result<Option<()>, Failure> {
         let found = look_up(context, Self::NAME, &self.name).await?;
         // A scope over something else is not this call's work.
-        Ok(found.and_then(|scope| match (&scope.key_vault, &self.key_vault) {
-            (None, None) => Some(()),
-            (Some(there), Some(wanted)) => there.is(wanted).then_some(()),
-            _ => None,
-        }))
+        Ok(
+            found.and_then(|scope| match (&scope.key_vault, &self.key_vault) {
+                (None, None) => Some(()),
+                (Some(there), Some(wanted)) => there.is(wanted).then_some(()),
+                _ => None,
+            }),
+        )
     }
 
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
@@ -168,7 +176,9 @@ impl Write for Create {
         if before.is_some() {
             return Inverse::Nothing;
         }
-        Inverse::of(&Delete { name: self.name.clone() })
+        Inverse::of(&Delete {
+            name: self.name.clone(),
+        })
     }
 }
 
@@ -195,8 +205,7 @@ impl Write for Delete {
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let body = json!({ "scope": self.name });
-        let request =
-            post(Self::NAME, "/api/2.0/secrets/scopes/delete", body)?.idempotent(true);
+        let request = post(Self::NAME, "/api/2.0/secrets/scopes/delete", body)?.idempotent(true);
         wire::gone(context.cloud.send(&request).await)
     }
 
@@ -240,7 +249,9 @@ mod tests {
 
     #[test]
     fn a_plan_finds_what_it_creates() {
-        let find = Find { name: "app".to_owned() };
+        let find = Find {
+            name: "app".to_owned(),
+        };
         let after = create(Some("https://kv.vault.azure.net")).after(None, &());
         let scope = find.planned(after.as_ref()).unwrap().unwrap();
         assert_eq!(scope.key_vault.unwrap().url, "https://kv.vault.azure.net/");

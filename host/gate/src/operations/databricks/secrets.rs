@@ -24,7 +24,10 @@ struct Entry {
 
 impl Entry {
     fn of(key: &str) -> Self {
-        Self { key: key.to_owned(), replaced: false }
+        Self {
+            key: key.to_owned(),
+            replaced: false,
+        }
     }
 
     /// Keys do not differ by case.
@@ -53,7 +56,11 @@ async fn keys(
     let request = get(operation, "/api/2.0/secrets/list")?.query("scope", scope);
     let reply = context.cloud.send(&request).await?;
     let listed: Secrets = wire::read(operation, &reply.body)?;
-    let mut keys: Vec<_> = listed.secrets.into_iter().map(|secret| secret.key).collect();
+    let mut keys: Vec<_> = listed
+        .secrets
+        .into_iter()
+        .map(|secret| secret.key)
+        .collect();
     keys.sort();
     Ok(keys)
 }
@@ -99,7 +106,10 @@ fn inverse_of_put(before: Option<&Value>, scope: &str, key: &str) -> Inverse {
             "the secret's earlier value was overwritten; lockkeeper never read it",
         );
     }
-    Inverse::of(&Delete { scope: scope.to_owned(), key: key.to_owned() })
+    Inverse::of(&Delete {
+        scope: scope.to_owned(),
+        key: key.to_owned(),
+    })
 }
 
 const PUT: &str = "/api/2.0/secrets/put";
@@ -203,7 +213,10 @@ impl Write for PutText {
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let body = json!({ "scope": self.scope, "key": self.key, "string_value": self.text });
-        context.cloud.send(&post(Self::NAME, PUT, body)?.idempotent(true)).await?;
+        context
+            .cloud
+            .send(&post(Self::NAME, PUT, body)?.idempotent(true))
+            .await?;
         Ok(())
     }
 
@@ -268,22 +281,35 @@ mod tests {
     use crate::operations::testing::{name, taken_back};
 
     fn put(key: &str) -> PutText {
-        PutText { scope: "app".to_owned(), key: key.to_owned(), text: "2030-01-02".to_owned() }
+        PutText {
+            scope: "app".to_owned(),
+            key: key.to_owned(),
+            text: "2030-01-02".to_owned(),
+        }
     }
 
     #[test]
     fn a_new_secret_is_deleted_and_an_overwritten_one_is_lost() {
         let one = put("b").after(None, &());
         for before in [None, one.clone()] {
-            assert_eq!(name(&taken_back(&put("a"), before.as_ref(), &())), Some(Delete::NAME));
+            assert_eq!(
+                name(&taken_back(&put("a"), before.as_ref(), &())),
+                Some(Delete::NAME)
+            );
         }
-        assert!(matches!(put("B").inverse(one.as_ref(), &()), Inverse::Impossible(_)));
+        assert!(matches!(
+            put("B").inverse(one.as_ref(), &()),
+            Inverse::Impossible(_)
+        ));
         let secret = Put {
             scope: "app".to_owned(),
             key: "a".to_owned(),
             value: SecretRef("run/step#1/2".to_owned()),
         };
-        assert_eq!(name(&taken_back(&secret, one.as_ref(), &())), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&secret, one.as_ref(), &())),
+            Some(Delete::NAME)
+        );
     }
 
     #[test]
@@ -298,10 +324,15 @@ mod tests {
 
     #[test]
     fn a_plan_lists_what_it_puts_and_deletes() {
-        let list = List { scope: "app".to_owned() };
+        let list = List {
+            scope: "app".to_owned(),
+        };
         let two = put("a").after(put("b").after(None, &()).as_ref(), &());
         assert_eq!(list.planned(two.as_ref()).unwrap(), ["a", "b"]);
-        let delete = Delete { scope: "app".to_owned(), key: "A".to_owned() };
+        let delete = Delete {
+            scope: "app".to_owned(),
+            key: "A".to_owned(),
+        };
         let one = delete.after(two.as_ref(), &());
         assert_eq!(list.planned(one.as_ref()).unwrap(), ["b"]);
         assert_eq!(taken_back(&delete, one.as_ref(), &()), Inverse::Nothing);

@@ -56,7 +56,10 @@ async fn look_up(
     application_id: &str,
 ) -> Result<Option<ServicePrincipal>, Failure> {
     let request = get(operation, COLLECTION)?
-        .query("filter", format!("applicationId eq {}", scim_text(application_id)))
+        .query(
+            "filter",
+            format!("applicationId eq {}", scim_text(application_id)),
+        )
         .query("startIndex", "1")
         .query("count", "10");
     let reply = context.cloud.send(&request).await?;
@@ -118,7 +121,9 @@ impl Write for Create {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.application_id).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.application_id).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
@@ -128,7 +133,10 @@ impl Write for Create {
             "displayName": self.display_name,
             "active": true,
         });
-        let reply = context.cloud.send(&post(Self::NAME, COLLECTION, body)?).await?;
+        let reply = context
+            .cloud
+            .send(&post(Self::NAME, COLLECTION, body)?)
+            .await?;
         Ok(wire::read::<Wire>(Self::NAME, &reply.body)?.of(&self.application_id))
     }
 
@@ -180,15 +188,22 @@ impl Write for Rename {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.application_id).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.application_id).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let rename = json!({ "op": "replace", "path": "displayName", "value": self.display_name });
-        let request =
-            wire::request(Self::NAME, Service::Databricks, Method::Patch, ONE, &[&self.id])?
-                .json(json!({ "schemas": [PATCH_SCHEMA], "Operations": [rename] }))
-                .idempotent(true);
+        let request = wire::request(
+            Self::NAME,
+            Service::Databricks,
+            Method::Patch,
+            ONE,
+            &[&self.id],
+        )?
+        .json(json!({ "schemas": [PATCH_SCHEMA], "Operations": [rename] }))
+        .idempotent(true);
         context.cloud.send(&request).await?;
         Ok(())
     }
@@ -197,7 +212,10 @@ impl Write for Rename {
 
     fn after(&self, before: Option<&Value>, (): &()) -> Option<Value> {
         let before: ServicePrincipal = state::read(before)?;
-        state::of(&ServicePrincipal { display_name: self.display_name.clone(), ..before })
+        state::of(&ServicePrincipal {
+            display_name: self.display_name.clone(),
+            ..before
+        })
     }
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
@@ -231,12 +249,19 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.application_id).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.application_id).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let request =
-            wire::request(Self::NAME, Service::Databricks, Method::Delete, ONE, &[&self.id])?;
+        let request = wire::request(
+            Self::NAME,
+            Service::Databricks,
+            Method::Delete,
+            ONE,
+            &[&self.id],
+        )?;
         wire::gone(context.cloud.send(&request).await)
     }
 
@@ -262,7 +287,10 @@ mod tests {
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create() -> Create {
-        Create { application_id: "A-1".to_owned(), display_name: "etl".to_owned() }
+        Create {
+            application_id: "A-1".to_owned(),
+            display_name: "etl".to_owned(),
+        }
     }
 
     fn rename(display_name: &str) -> Rename {
@@ -276,9 +304,15 @@ mod tests {
     #[test]
     fn what_was_added_is_removed() {
         let made = create().preview(None, &PLACEHOLDERS);
-        assert_eq!(name(&taken_back(&create(), None, &made)), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&create(), None, &made)),
+            Some(Delete::NAME)
+        );
         let there = state::of(&made);
-        assert_eq!(taken_back(&create(), there.as_ref(), &made), Inverse::Nothing);
+        assert_eq!(
+            taken_back(&create(), there.as_ref(), &made),
+            Inverse::Nothing
+        );
     }
 
     #[test]
@@ -286,16 +320,27 @@ mod tests {
         let there = create().after(None, &create().preview(None, &PLACEHOLDERS));
         let inverse = taken_back(&rename("new"), there.as_ref(), &());
         assert_eq!(name(&inverse), Some(Rename::NAME));
-        assert_eq!(taken_back(&rename("etl"), there.as_ref(), &()), Inverse::Nothing);
+        assert_eq!(
+            taken_back(&rename("etl"), there.as_ref(), &()),
+            Inverse::Nothing
+        );
         assert_eq!(taken_back(&rename("new"), None, &()), Inverse::Nothing);
     }
 
     #[test]
     fn a_plan_finds_what_it_adds_and_renames() {
-        let find = Find { application_id: "a-1".to_owned() };
+        let find = Find {
+            application_id: "a-1".to_owned(),
+        };
         let added = create().after(None, &create().preview(None, &PLACEHOLDERS));
         let renamed = rename("new").after(added.as_ref(), &());
         assert_eq!(find.object().key, rename("new").object().key);
-        assert_eq!(find.planned(renamed.as_ref()).unwrap().unwrap().display_name, "new");
+        assert_eq!(
+            find.planned(renamed.as_ref())
+                .unwrap()
+                .unwrap()
+                .display_name,
+            "new"
+        );
     }
 }

@@ -74,10 +74,18 @@ pub(crate) struct WorkspaceObject {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum State {
-    Notebook { kind: NotebookTag, language: Option<Language>, source: String },
-    Object { kind: ObjectKind },
+    Notebook {
+        kind: NotebookTag,
+        language: Option<Language>,
+        source: String,
+    },
+    Object {
+        kind: ObjectKind,
+    },
     /// The topmost folder that creating this one would create.
-    Missing { missing_from: String },
+    Missing {
+        missing_from: String,
+    },
 }
 
 /// The kind of a notebook, and of nothing else.
@@ -97,7 +105,11 @@ impl State {
     }
 
     fn notebook(language: Option<Language>, source: &str) -> Self {
-        Self::Notebook { kind: NotebookTag::Notebook, language, source: canonical(source) }
+        Self::Notebook {
+            kind: NotebookTag::Notebook,
+            language,
+            source: canonical(source),
+        }
     }
 }
 
@@ -143,13 +155,15 @@ async fn status(
     operation: &'static str,
     path: &str,
 ) -> Result<Option<Found>, Failure> {
-    let request =
-        get(operation, "/api/2.0/workspace/get-status")?.query("path", normal(path));
+    let request = get(operation, "/api/2.0/workspace/get-status")?.query("path", normal(path));
     let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
         return Ok(None);
     };
     let object_id = text(&reply.body, "object_id").unwrap_or_default();
-    Ok(Some(Found { status: wire::read(operation, &reply.body)?, object_id }))
+    Ok(Some(Found {
+        status: wire::read(operation, &reply.body)?,
+        object_id,
+    }))
 }
 
 async fn export(
@@ -164,7 +178,9 @@ async fn export(
         return Ok(None);
     };
     let encoded = text(&reply.body, "content").unwrap_or_default();
-    let bytes = STANDARD.decode(encoded).map_err(|error| wire::unexpected(operation, error))?;
+    let bytes = STANDARD
+        .decode(encoded)
+        .map_err(|error| wire::unexpected(operation, error))?;
     let source = String::from_utf8(bytes).map_err(|error| wire::unexpected(operation, error))?;
     Ok(Some(canonical(&source)))
 }
@@ -174,7 +190,9 @@ async fn observe(
     operation: &'static str,
     path: &str,
 ) -> Result<Option<State>, Failure> {
-    let Some(found) = status(context, operation, path).await? else { return Ok(None) };
+    let Some(found) = status(context, operation, path).await? else {
+        return Ok(None);
+    };
     let kind = ObjectKind::of(&found.status.object_type);
     if kind != ObjectKind::Notebook {
         return Ok(Some(State::Object { kind }));
@@ -207,7 +225,10 @@ impl Read for Find {
         let found = status(context, Self::NAME, &self.path).await?;
         Ok(found.map(|found| WorkspaceObject {
             kind: ObjectKind::of(&found.status.object_type),
-            path: found.status.path.unwrap_or_else(|| normal(&self.path).to_owned()),
+            path: found
+                .status
+                .path
+                .unwrap_or_else(|| normal(&self.path).to_owned()),
             object_id: found.object_id,
         }))
     }
@@ -260,7 +281,9 @@ impl Write for Mkdirs {
         if topmost == path {
             return Ok(None);
         }
-        Ok(state::of(&State::Missing { missing_from: topmost.to_owned() }))
+        Ok(state::of(&State::Missing {
+            missing_from: topmost.to_owned(),
+        }))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
@@ -273,12 +296,16 @@ impl Write for Mkdirs {
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
 
     fn after(&self, _: Option<&Value>, (): &()) -> Option<Value> {
-        state::of(&State::Object { kind: ObjectKind::Directory })
+        state::of(&State::Object {
+            kind: ObjectKind::Directory,
+        })
     }
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         match state::read(before) {
-            None => Inverse::of(&Delete { path: self.path.clone() }),
+            None => Inverse::of(&Delete {
+                path: self.path.clone(),
+            }),
             Some(State::Missing { missing_from }) => Inverse::of(&Delete { path: missing_from }),
             Some(State::Object { .. } | State::Notebook { .. }) => Inverse::Nothing,
         }
@@ -361,16 +388,26 @@ impl Write for WriteNotebook {
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         match state::read(before) {
-            None | Some(State::Missing { .. }) => Inverse::of(&Delete { path: self.path.clone() }),
-            Some(State::Notebook { language: Some(language), source, .. }) => {
+            None | Some(State::Missing { .. }) => Inverse::of(&Delete {
+                path: self.path.clone(),
+            }),
+            Some(State::Notebook {
+                language: Some(language),
+                source,
+                ..
+            }) => {
                 if language == self.language && source == canonical(&self.source) {
                     return Inverse::Nothing;
                 }
-                Inverse::of(&Self { path: self.path.clone(), language, source })
+                Inverse::of(&Self {
+                    path: self.path.clone(),
+                    language,
+                    source,
+                })
             }
-            Some(State::Notebook { .. } | State::Object { .. }) => {
-                Inverse::Impossible("what was there before was no notebook that can be written back")
-            }
+            Some(State::Notebook { .. } | State::Object { .. }) => Inverse::Impossible(
+                "what was there before was no notebook that can be written back",
+            ),
         }
     }
 }
@@ -464,12 +501,20 @@ impl Write for Delete {
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         match state::read(before) {
             None | Some(State::Missing { .. }) => Inverse::Nothing,
-            Some(State::Object { kind: ObjectKind::Directory }) => {
-                Inverse::of(&Mkdirs { path: self.path.clone() })
-            }
-            Some(State::Notebook { language: Some(language), source, .. }) => {
-                Inverse::of(&WriteNotebook { path: self.path.clone(), language, source })
-            }
+            Some(State::Object {
+                kind: ObjectKind::Directory,
+            }) => Inverse::of(&Mkdirs {
+                path: self.path.clone(),
+            }),
+            Some(State::Notebook {
+                language: Some(language),
+                source,
+                ..
+            }) => Inverse::of(&WriteNotebook {
+                path: self.path.clone(),
+                language,
+                source,
+            }),
             Some(State::Notebook { .. } | State::Object { .. }) => {
                 Inverse::Impossible("only notebooks and folders can be made again")
             }
@@ -492,50 +537,91 @@ mod tests {
 
     #[test]
     fn a_notebook_is_deleted_or_its_old_text_put_back() {
-        assert_eq!(name(&taken_back(&write("SELECT 1"), None, &())), Some(Delete::NAME));
+        assert_eq!(
+            name(&taken_back(&write("SELECT 1"), None, &())),
+            Some(Delete::NAME)
+        );
         let old = write("SELECT 1").after(None, &());
         let inverse = taken_back(&write("SELECT 2"), old.as_ref(), &());
         assert_eq!(name(&inverse), Some(WriteNotebook::NAME));
-        assert_eq!(taken_back(&write("SELECT 1\n"), old.as_ref(), &()), Inverse::Nothing);
-        let delete = Delete { path: "/Shared/x".to_owned() };
-        assert_eq!(name(&taken_back(&delete, old.as_ref(), &())), Some(WriteNotebook::NAME));
-        let folder = state::of(&State::Object { kind: ObjectKind::Directory });
-        assert!(matches!(write("").inverse(folder.as_ref(), &()), Inverse::Impossible(_)));
+        assert_eq!(
+            taken_back(&write("SELECT 1\n"), old.as_ref(), &()),
+            Inverse::Nothing
+        );
+        let delete = Delete {
+            path: "/Shared/x".to_owned(),
+        };
+        assert_eq!(
+            name(&taken_back(&delete, old.as_ref(), &())),
+            Some(WriteNotebook::NAME)
+        );
+        let folder = state::of(&State::Object {
+            kind: ObjectKind::Directory,
+        });
+        assert!(matches!(
+            write("").inverse(folder.as_ref(), &()),
+            Inverse::Impossible(_)
+        ));
     }
 
     #[test]
     fn a_folder_is_taken_back_from_the_topmost_one_it_made() {
-        let mkdirs = Mkdirs { path: "/Shared/a/b/c".to_owned() };
+        let mkdirs = Mkdirs {
+            path: "/Shared/a/b/c".to_owned(),
+        };
         assert_eq!(name(&taken_back(&mkdirs, None, &())), Some(Delete::NAME));
-        let missing = state::of(&State::Missing { missing_from: "/Shared/a".to_owned() });
+        let missing = state::of(&State::Missing {
+            missing_from: "/Shared/a".to_owned(),
+        });
         let Inverse::Call(name, arguments) = mkdirs.inverse(missing.as_ref(), &()) else {
             panic!()
         };
-        assert_eq!((name, &arguments["path"]), (Delete::NAME, &json!("/Shared/a")));
+        assert_eq!(
+            (name, &arguments["path"]),
+            (Delete::NAME, &json!("/Shared/a"))
+        );
         let there = mkdirs.after(None, &());
         assert_eq!(taken_back(&mkdirs, there.as_ref(), &()), Inverse::Nothing);
     }
 
     #[test]
     fn a_plan_finds_and_reads_what_it_writes() {
-        let find = Find { path: "/Shared/x/".to_owned() };
-        let read = ReadNotebook { path: "/Shared/x".to_owned() };
+        let find = Find {
+            path: "/Shared/x/".to_owned(),
+        };
+        let read = ReadNotebook {
+            path: "/Shared/x".to_owned(),
+        };
         assert_eq!(find.object(), write("").object());
         assert_eq!(read.object(), write("").object());
         let after = write("SELECT 1").after(None, &());
         let found = find.planned(after.as_ref()).unwrap().unwrap();
-        assert_eq!((found.path.as_str(), found.kind), ("/Shared/x", ObjectKind::Notebook));
+        assert_eq!(
+            (found.path.as_str(), found.kind),
+            ("/Shared/x", ObjectKind::Notebook)
+        );
         assert!(unknown::source(&found.object_id).is_some());
-        assert_eq!(read.planned(after.as_ref()).unwrap().as_deref(), Some("SELECT 1"));
-        let missing = state::of(&State::Missing { missing_from: "/Shared".to_owned() });
+        assert_eq!(
+            read.planned(after.as_ref()).unwrap().as_deref(),
+            Some("SELECT 1")
+        );
+        let missing = state::of(&State::Missing {
+            missing_from: "/Shared".to_owned(),
+        });
         assert_eq!(find.planned(missing.as_ref()).unwrap(), None);
         assert_eq!(read.planned(missing.as_ref()).unwrap(), None);
     }
 
     #[test]
     fn what_the_service_adds_to_a_notebook_is_left_out() {
-        assert_eq!(canonical("-- Databricks notebook source\nSELECT 1\n"), "SELECT 1");
-        assert_eq!(canonical("# Databricks notebook source\r\nprint(1)"), "print(1)");
+        assert_eq!(
+            canonical("-- Databricks notebook source\nSELECT 1\n"),
+            "SELECT 1"
+        );
+        assert_eq!(
+            canonical("# Databricks notebook source\r\nprint(1)"),
+            "print(1)"
+        );
         assert_eq!(canonical("-- mine\nSELECT 1"), "-- mine\nSELECT 1");
         assert_eq!(canonical("-- Databricks notebook source"), "");
     }
@@ -545,13 +631,19 @@ mod tests {
         assert_eq!(normal("/Workspace/Shared/x/"), "/Shared/x");
         assert_eq!(normal("/Workspaces/x"), "/Workspaces/x");
         assert_eq!(normal("/"), "/");
-        assert_eq!((parent("/Shared/x"), parent("/Shared")), (Some("/Shared"), None));
+        assert_eq!(
+            (parent("/Shared/x"), parent("/Shared")),
+            (Some("/Shared"), None)
+        );
     }
 
     #[test]
     fn states_are_told_apart() {
         let read = |value: Value| state::read::<State>(Some(&value)).unwrap().kind();
-        assert_eq!(read(json!({ "kind": "directory" })), Some(ObjectKind::Directory));
+        assert_eq!(
+            read(json!({ "kind": "directory" })),
+            Some(ObjectKind::Directory)
+        );
         let notebook = json!({ "kind": "notebook", "language": "sql", "source": "" });
         assert_eq!(read(notebook), Some(ObjectKind::Notebook));
         assert_eq!(read(json!({ "missing_from": "/Shared/a" })), None);

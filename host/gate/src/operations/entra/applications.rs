@@ -12,7 +12,10 @@ use crate::operations::{state, wire};
 
 /// An application registration, single tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the ids are told apart by Entra's own names")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the ids are told apart by Entra's own names"
+)]
 pub(crate) struct Application {
     object_id: String,
     application_id: String,
@@ -51,7 +54,9 @@ async fn look_up(
     let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
         return Ok(None);
     };
-    Ok(Some(wire::read::<Wire>(operation, &reply.body)?.named(unique_name)))
+    Ok(Some(
+        wire::read::<Wire>(operation, &reply.body)?.named(unique_name),
+    ))
 }
 
 fn object(unique_name: &str) -> Object {
@@ -107,7 +112,9 @@ impl Write for Create {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.unique_name).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.unique_name).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
@@ -174,12 +181,18 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.unique_name).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.unique_name).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let request =
-            graph(Self::NAME, Method::Delete, "/v1.0/applications/{}", &[&self.object_id])?;
+        let request = graph(
+            Self::NAME,
+            Method::Delete,
+            "/v1.0/applications/{}",
+            &[&self.object_id],
+        )?;
         wire::gone(context.cloud.send(&request).await)
     }
 
@@ -205,7 +218,10 @@ mod tests {
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create() -> Create {
-        Create { unique_name: "lockkeeper-etl".to_owned(), display_name: "etl".to_owned() }
+        Create {
+            unique_name: "lockkeeper-etl".to_owned(),
+            display_name: "etl".to_owned(),
+        }
     }
 
     #[test]
@@ -215,13 +231,18 @@ mod tests {
         assert_eq!(name(&inverse), Some(Delete::NAME));
         let there = state::of(&made);
         assert_eq!(create().preview(there.as_ref(), &PLACEHOLDERS), made);
-        assert_eq!(taken_back(&create(), there.as_ref(), &made), Inverse::Nothing);
+        assert_eq!(
+            taken_back(&create(), there.as_ref(), &made),
+            Inverse::Nothing
+        );
     }
 
     #[test]
     fn a_plan_finds_what_it_creates() {
         let made = create().preview(None, &PLACEHOLDERS);
-        let find = Find { unique_name: "lockkeeper-etl".to_owned() };
+        let find = Find {
+            unique_name: "lockkeeper-etl".to_owned(),
+        };
         assert_eq!(find.object(), create().object());
         let after = create().after(None, &made);
         assert_eq!(find.planned(after.as_ref()).unwrap(), Some(made.clone()));

@@ -55,15 +55,23 @@ async fn read_all(
     operation: &'static str,
     application: &str,
 ) -> Result<Vec<Password>, Failure> {
-    let request = graph(operation, Method::Get, "/v1.0/applications/{}", &[application])?
-        .query("$select", "id,passwordCredentials");
+    let request = graph(
+        operation,
+        Method::Get,
+        "/v1.0/applications/{}",
+        &[application],
+    )?
+    .query("$select", "id,passwordCredentials");
     let reply = context.cloud.send(&request).await?;
     let holder: Holder = wire::read(operation, &reply.body)?;
-    let passwords = holder.password_credentials.into_iter().map(|wire| Password {
-        ends: wire.ends(),
-        key_id: wire.key_id,
-        display_name: wire.display_name.unwrap_or_default(),
-    });
+    let passwords = holder
+        .password_credentials
+        .into_iter()
+        .map(|wire| Password {
+            ends: wire.ends(),
+            key_id: wire.key_id,
+            display_name: wire.display_name.unwrap_or_default(),
+        });
     Ok(sorted(passwords.collect()))
 }
 
@@ -176,7 +184,11 @@ impl Write for AddPassword {
             .take_secret("/secretText")
             .ok_or_else(|| wire::unexpected(Self::NAME, "it holds no secretText"))?;
         match context.secrets.keep(context.mark, value).await {
-            Ok(value) => Ok(Issued { ends: issued.ends(), key_id: issued.key_id, value }),
+            Ok(value) => Ok(Issued {
+                ends: issued.ends(),
+                key_id: issued.key_id,
+                value,
+            }),
             Err(failure) => {
                 // A secret that nobody holds must not stay valid.
                 remove(context, Self::NAME, &self.application, &issued.key_id).await?;
@@ -257,7 +269,10 @@ impl Write for RemovePassword {
 
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         let passwords: Vec<Password> = state::read_list(before);
-        if passwords.iter().all(|password| password.key_id != self.key_id) {
+        if passwords
+            .iter()
+            .all(|password| password.key_id != self.key_id)
+        {
             return Inverse::Nothing;
         }
         Inverse::Impossible("a revoked client secret cannot be brought back; issue a new one")
@@ -283,10 +298,16 @@ impl Read for Prove {
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
         let tenant = context.cloud.target().tenant_id.as_deref().ok_or_else(|| {
-            wire::invalid(Self::NAME, "the target names no tenant; set tenant_id in it")
+            wire::invalid(
+                Self::NAME,
+                "the target names no tenant; set tenant_id in it",
+            )
         })?;
         let secret = context.secrets.open(&self.value).await?;
-        context.cloud.prove_client_secret(tenant, &self.application, &secret).await?;
+        context
+            .cloud
+            .prove_client_secret(tenant, &self.application, &secret)
+            .await?;
         Ok(())
     }
 
@@ -342,18 +363,26 @@ mod tests {
             taken_back(&revoke("k-1"), before.as_ref(), &()),
             Inverse::Impossible(_)
         ));
-        assert_eq!(taken_back(&revoke("k-2"), before.as_ref(), &()), Inverse::Nothing);
+        assert_eq!(
+            taken_back(&revoke("k-2"), before.as_ref(), &()),
+            Inverse::Nothing
+        );
     }
 
     #[test]
     fn a_plan_lists_what_it_issues_and_never_a_value() {
         let preview = add().preview(None, &PLACEHOLDERS);
         let after = add().after(None, &preview);
-        let list = ListPasswords { application: "app".to_owned() };
+        let list = ListPasswords {
+            application: "app".to_owned(),
+        };
         let listed = list.planned(after.as_ref()).unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].ends, "2030-01-02T03:04:05Z");
         assert_eq!(list.observed(&listed), Some(after));
-        assert_eq!(serde_json::to_value(&preview.value).unwrap(), lockkeeper_types::secret(&preview.value.0));
+        assert_eq!(
+            serde_json::to_value(&preview.value).unwrap(),
+            lockkeeper_types::secret(&preview.value.0)
+        );
     }
 }

@@ -73,14 +73,21 @@ fn explained(failure: Failure) -> Failure {
         || says("does not reference a valid application object")
         || says("the backing application of the service principal being created must")
     {
-        return Failure { class: Class::NotYetVisible, ..failure };
+        return Failure {
+            class: Class::NotYetVisible,
+            ..failure
+        };
     }
     if says("property uniqueName already exists") {
         let message = format!(
             "{} A deleted application keeps its unique name for 30 days: restore it or delete it for good, or choose another name.",
             failure.message
         );
-        return Failure { class: Class::Conflict, message, ..failure };
+        return Failure {
+            class: Class::Conflict,
+            message,
+            ..failure
+        };
     }
     failure
 }
@@ -107,26 +114,40 @@ mod tests {
 
     #[test]
     fn an_upsert_may_be_sent_twice() {
-        let request =
-            upsert("x", "/v1.0/applications(uniqueName='{}')", "o'b", json!({})).unwrap();
+        let request = upsert("x", "/v1.0/applications(uniqueName='{}')", "o'b", json!({})).unwrap();
         assert!(request.idempotent);
-        assert_eq!(request.headers, [("Prefer", "create-if-missing".to_owned())]);
-        assert_eq!(request.path.as_str(), "/v1.0/applications(uniqueName='o%27%27b')");
+        assert_eq!(
+            request.headers,
+            [("Prefer", "create-if-missing".to_owned())]
+        );
+        assert_eq!(
+            request.path.as_str(),
+            "/v1.0/applications(uniqueName='o%27%27b')"
+        );
     }
 
     #[test]
     fn misleading_refusals_are_named() {
         let class = |class, message| explained(own_failure(class, "x", "c", message)).class;
         assert_eq!(
-            class(Class::Denied, "When using this permission, the backing application of the service principal being created must in the local tenant"),
+            class(
+                Class::Denied,
+                "When using this permission, the backing application of the service principal being created must in the local tenant"
+            ),
             Class::NotYetVisible
         );
         assert_eq!(
-            class(Class::Invalid, "Another object with the same value for property uniqueName already exists."),
+            class(
+                Class::Invalid,
+                "Another object with the same value for property uniqueName already exists."
+            ),
             Class::Conflict
         );
         assert_eq!(
-            class(Class::Denied, "Insufficient privileges to complete the operation."),
+            class(
+                Class::Denied,
+                "Insufficient privileges to complete the operation."
+            ),
             Class::Denied
         );
     }

@@ -50,7 +50,9 @@ async fn look_up(
     let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
         return Ok(None);
     };
-    Ok(Some(wire::read::<Wire>(operation, &reply.body)?.of(application_id)))
+    Ok(Some(
+        wire::read::<Wire>(operation, &reply.body)?.of(application_id),
+    ))
 }
 
 fn object(application_id: &str) -> Object {
@@ -105,7 +107,9 @@ impl Write for Create {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.application_id).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.application_id).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
@@ -171,12 +175,18 @@ impl Write for Delete {
     }
 
     async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
-        Ok(state::of(&look_up(context, Self::NAME, &self.application_id).await?))
+        Ok(state::of(
+            &look_up(context, Self::NAME, &self.application_id).await?,
+        ))
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let request =
-            graph(Self::NAME, Method::Delete, "/v1.0/servicePrincipals/{}", &[&self.object_id])?;
+        let request = graph(
+            Self::NAME,
+            Method::Delete,
+            "/v1.0/servicePrincipals/{}",
+            &[&self.object_id],
+        )?;
         wire::gone(context.cloud.send(&request).await)
     }
 
@@ -203,7 +213,9 @@ mod tests {
 
     #[test]
     fn what_was_created_is_deleted_and_what_was_there_stays() {
-        let create = Create { application_id: "A-1".to_owned() };
+        let create = Create {
+            application_id: "A-1".to_owned(),
+        };
         let made = create.preview(None, &PLACEHOLDERS);
         assert_eq!(name(&taken_back(&create, None, &made)), Some(Delete::NAME));
         let there = state::of(&made);
@@ -212,8 +224,12 @@ mod tests {
 
     #[test]
     fn case_does_not_make_another_principal() {
-        let find = Find { application_id: "a-1".to_owned() };
-        let create = Create { application_id: "A-1".to_owned() };
+        let find = Find {
+            application_id: "a-1".to_owned(),
+        };
+        let create = Create {
+            application_id: "A-1".to_owned(),
+        };
         assert_eq!(find.object().key, create.object().key);
         let made = create.preview(None, &PLACEHOLDERS);
         let after = create.after(None, &made);
