@@ -73,7 +73,7 @@ impl Plugins for Catalogue {
         self.grants(plugin)
             .missing(&signature.imports)
             .into_iter()
-            .map(|denial| Denied { operation: denial.reason, grant: denial.grant })
+            .map(|denial| Denied { operation: denial.operation, grant: denial.grant })
             .collect()
     }
 }

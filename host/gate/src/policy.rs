@@ -72,15 +72,23 @@ pub struct PolicyError {
 /// A refusal by policy: what was asked and the line that would allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
+    /// Whom it concerns.
+    pub plugin: String,
+    /// What was asked for: `entra/applications.create`.
+    pub operation: String,
     /// Why, in one sentence.
     pub reason: String,
-    /// The TOML to add to `lockkeeper.toml`.
+    /// The line to add to the plugin's table of grants in `lockkeeper.toml`.
     pub grant: String,
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; to allow it, add to lockkeeper.toml: {}", self.reason, self.grant)
+        write!(
+            f,
+            "{}; to allow it, add to lockkeeper.toml under [grants.{}]: {}",
+            self.reason, self.plugin, self.grant
+        )
     }
 }
 
@@ -226,18 +234,15 @@ impl Grants {
                 let functions: Vec<_> =
                     uncovered.iter().map(|function| format!("\"{function}\"")).collect();
                 missing.push(Denial {
+                    plugin: self.plugin.clone(),
+                    operation: format!("{}.{}", import.interface, uncovered.join(", ")),
                     reason: format!(
                         "plugin `{}` asks for {} of `{}`, which it is not granted",
                         self.plugin,
                         uncovered.join(", "),
                         import.interface
                     ),
-                    grant: format!(
-                        "[grants.{}] \"{}\" = [{}]",
-                        self.plugin,
-                        import.interface,
-                        functions.join(", ")
-                    ),
+                    grant: format!("\"{}\" = [{}]", import.interface, functions.join(", ")),
                 });
             }
         }
@@ -273,8 +278,10 @@ impl Grants {
         }
         let why = refusal.unwrap_or_else(|| "no grant covers it".to_owned());
         Err(Denial {
+            plugin: self.plugin.clone(),
+            operation: operation.to_owned(),
             reason: format!("plugin `{}` may not call {operation}: {why}", self.plugin),
-            grant: format!("[grants.{}] \"{operation}\" = \"*\"", self.plugin),
+            grant: format!("\"{operation}\" = \"*\""),
         })
     }
 }
@@ -314,11 +321,11 @@ mod tests {
             import("step/progress", &["report"]),
         ]);
         assert_eq!(missing.len(), 1);
-        assert_eq!(missing[0].grant, "[grants.p] \"entra/applications\" = [\"create\"]");
+        assert_eq!(missing[0].grant, "\"entra/applications\" = [\"create\"]");
         let denial = grants
             .decide("entra/applications.create", &json!({}), &mut Use::default())
             .unwrap_err();
-        assert_eq!(denial.grant, "[grants.p] \"entra/applications.create\" = \"*\"");
+        assert_eq!(denial.grant, "\"entra/applications.create\" = \"*\"");
     }
 
     #[test]
