@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::caller::Caller;
 use super::errors::Refusal;
 use super::permissions::{self, CLUSTERS, Entry, Grantee, Object, POLICIES};
-use super::request::{Answer, Request, done, millis, ok};
+use super::request::{Answer, Field as _, Request, done, millis, ok};
 use super::run_start;
 use crate::World;
 
@@ -176,7 +176,7 @@ pub(super) fn list(_: &Request, state: &crate::State, caller: &Caller) -> Answer
 /// `POST clusters/create`
 pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
     let mut spec: Value = request.json()?;
-    if spec["spark_version"].as_str().is_none() {
+    if spec.field("spark_version").as_str().is_none() {
         return Err(Refusal::invalid("Missing required field: spark_version"));
     }
     if !run_start::may_create(state, caller.id, &spec) {
@@ -185,12 +185,12 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
         ));
     }
     let state = &mut state.databricks;
-    let token = spec["idempotency_token"].as_str().map(str::to_owned);
+    let token = spec.field("idempotency_token").as_str().map(str::to_owned);
     let known = token.as_deref().and_then(|token| {
         state
             .clusters
             .iter()
-            .find(|(_, cluster)| cluster.spec["idempotency_token"] == token)
+            .find(|(_, cluster)| cluster.spec.field("idempotency_token") == token)
     });
     if let Some((id, _)) = known {
         return ok(json!({ "cluster_id": id }));

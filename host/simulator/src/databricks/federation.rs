@@ -13,7 +13,7 @@ use super::State;
 use super::caller::Caller;
 use super::directory::{Kind, Principal};
 use super::errors::Refusal;
-use super::request::{Answer, Request, done, ok};
+use super::request::{Answer, Field as _, Request, done, ok};
 use crate::World;
 use crate::entra::tokens as entra_tokens;
 use crate::wire::iso;
@@ -24,7 +24,7 @@ const MOST: usize = 20;
 /// A policy of the account or of one service principal.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub(super) struct Policy {
-    pub(super) policy_id: String,
+    pub(super) id: String,
     uid: String,
     description: String,
     pub(super) oidc: OidcPolicy,
@@ -58,9 +58,9 @@ impl Policy {
             |id| format!("accounts/{account}/servicePrincipals/{id}"),
         );
         let mut body = json!({
-            "name": format!("{owner}/federationPolicies/{}", self.policy_id),
+            "name": format!("{owner}/federationPolicies/{}", self.id),
             "uid": self.uid,
-            "policy_id": self.policy_id,
+            "policy_id": self.id,
             "description": self.description,
             "oidc_policy": self.oidc,
             "create_time": iso(self.created),
@@ -77,10 +77,13 @@ impl Policy {
     pub(super) fn accepts(&self, world: &World, token: &str, audience: &str) -> Result<(), String> {
         let claims = payload(token).ok_or("the subject token is no JSON Web Token")?;
         let policy = &self.oidc;
-        if claims["iss"].as_str() != Some(policy.issuer.as_str()) {
-            return Err(format!("no policy accepts the issuer {}", claims["iss"]));
+        if claims.field("iss").as_str() != Some(policy.issuer.as_str()) {
+            return Err(format!(
+                "no policy accepts the issuer {}",
+                claims.field("iss")
+            ));
         }
-        let audiences: Vec<&str> = match &claims["aud"] {
+        let audiences: Vec<&str> = match claims.field("aud") {
             Value::String(text) => vec![text.as_str()],
             Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -93,13 +96,20 @@ impl Policy {
             }
         });
         if !is_for_us {
-            return Err(format!("no policy accepts the audience {}", claims["aud"]));
+            return Err(format!(
+                "no policy accepts the audience {}",
+                claims.field("aud")
+            ));
         }
         let claim = policy.subject_claim.as_deref().unwrap_or("sub");
-        if policy.subject.is_some() && claims[claim].as_str() != policy.subject.as_deref() {
-            return Err(format!("no policy accepts the subject {}", claims[claim]));
+        if policy.subject.is_some() && claims.field(claim).as_str() != policy.subject.as_deref() {
+            return Err(format!(
+                "no policy accepts the subject {}",
+                claims.field(claim)
+            ));
         }
-        if claims["exp"]
+        if claims
+            .field("exp")
             .as_i64()
             .is_none_or(|end| end <= world.now().unix_timestamp())
         {
@@ -137,9 +147,9 @@ fn is_signed(token: &str, keys: &str) -> bool {
         return false;
     };
     let number = |text: &Value| BASE64_URL_SAFE_NO_PAD.decode(text.as_str()?).ok();
-    keys["keys"].as_array().is_some_and(|keys| {
+    keys.field("keys").as_array().is_some_and(|keys| {
         keys.iter().any(|key| {
-            let (Some(n), Some(e)) = (number(&key["n"]), number(&key["e"])) else {
+            let (Some(n), Some(e)) = (number(key.field("n")), number(key.field("e"))) else {
                 return false;
             };
             RsaPublicKeyComponents { n, e }
@@ -218,13 +228,13 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
     let oidc = body.oidc_policy.unwrap_or_default();
     require_complete(&oidc, principal.is_some())?;
     let uid = request.world.guid();
-    let policy_id = request.query("policy_id").unwrap_or(&uid).to_owned();
+    let name = request.query("policy_id").unwrap_or(&uid).to_owned();
     let present = policies(state, principal);
-    if present.iter().any(|policy| policy.policy_id == policy_id) {
+    if present.iter().any(|policy| policy.id == name) {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
             "ALREADY_EXISTS",
-            format!("Federation policy {policy_id} already exists."),
+            format!("Federation policy {name} already exists."),
         ));
     }
     if present.len() >= MOST {
@@ -236,7 +246,7 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
     }
     let now = request.now();
     let policy = Policy {
-        policy_id,
+        id: name,
         uid,
         description: body.description.unwrap_or_default(),
         oidc,
@@ -270,7 +280,7 @@ pub(super) fn get(request: &Request, state: &crate::State, caller: &Caller) -> A
     let name = request.parameter("policy");
     let policy = policies(state, principal)
         .iter()
-        .find(|policy| policy.policy_id == name)
+        .find(|policy| policy.id == name)
         .ok_or_else(|| missing(name))?;
     ok(policy.render(&state.account_id, principal.map(|principal| principal.id)))
 }
@@ -286,7 +296,7 @@ pub(super) fn update(request: &Request, state: &mut crate::State, caller: &Calle
     let account = state.account_id.clone();
     let name = request.parameter("policy");
     let policy = policies_mut(state, id)
-        .and_then(|policies| policies.iter_mut().find(|policy| policy.policy_id == name))
+        .and_then(|policies| policies.iter_mut().find(|policy| policy.id == name))
         .ok_or_else(|| missing(name))?;
     if let Some(description) = body.description {
         policy.description = description;
@@ -304,8 +314,8 @@ pub(super) fn delete(request: &Request, state: &mut crate::State, caller: &Calle
     let id = owner(request, state, caller)?.map(|principal| principal.id);
     let name = request.parameter("policy");
     let policies = policies_mut(state, id)
-        .filter(|policies| policies.iter().any(|policy| policy.policy_id == name))
+        .filter(|policies| policies.iter().any(|policy| policy.id == name))
         .ok_or_else(|| missing(name))?;
-    policies.retain(|policy| policy.policy_id != name);
+    policies.retain(|policy| policy.id != name);
     done()
 }

@@ -9,7 +9,7 @@ use super::State;
 use super::caller::Caller;
 use super::directory::{ADMINS, Group, USERS};
 use super::errors::Refusal;
-use super::request::{Answer, Request, created, no_content, ok};
+use super::request::{Answer, Field as _, Request, created, no_content, ok};
 use super::scim::{self, Patch};
 
 fn is_account(request: &Request) -> bool {
@@ -127,7 +127,8 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let body: Value = request.json()?;
-    let name = body["displayName"]
+    let name = body
+        .field("displayName")
         .as_str()
         .filter(|name| !name.is_empty())
         .ok_or_else(|| {
@@ -209,10 +210,14 @@ fn store(state: &mut State, id: u64, resource: &Value) {
         return;
     };
     let is_system = [ADMINS, USERS].contains(&group.name.as_str());
-    if let Some(name) = resource["displayName"].as_str().filter(|_| !is_system) {
+    if let Some(name) = resource
+        .field("displayName")
+        .as_str()
+        .filter(|_| !is_system)
+    {
         name.clone_into(&mut group.name);
     }
-    group.external_id = resource["externalId"].as_str().map(str::to_owned);
+    group.external_id = resource.field("externalId").as_str().map(str::to_owned);
     group.members = scim::unwrapped(resource.get("members"))
         .iter()
         .filter_map(|member| member.parse().ok())

@@ -9,6 +9,7 @@ use super::State;
 use super::caller::Caller;
 use super::errors::Refusal;
 use super::permissions::{self, CLUSTERS, Object};
+use super::request::Field as _;
 
 const MOST_TASKS: usize = 1000;
 const MOST_JOB_CLUSTERS: usize = 100;
@@ -24,12 +25,13 @@ const COMPUTE: [&str; 4] = [
 
 /// The elements of a list in the settings.
 pub(super) fn list<'a>(settings: &'a Value, name: &str) -> &'a [Value] {
-    settings[name].as_array().map_or(&[], Vec::as_slice)
+    settings.field(name).as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Refuses settings that cannot be a job's.
 pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Result<(), Refusal> {
-    if settings["name"]
+    if settings
+        .field("name")
         .as_str()
         .is_some_and(|name| name.len() > LONGEST_NAME)
     {
@@ -37,7 +39,8 @@ pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Resu
             "The job's name is longer than {LONGEST_NAME} bytes."
         )));
     }
-    if settings["tags"]
+    if settings
+        .field("tags")
         .as_object()
         .is_some_and(|tags| tags.len() > MOST_TAGS)
     {
@@ -45,8 +48,12 @@ pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Resu
             "A job has at most {MOST_TAGS} tags."
         )));
     }
-    if settings["git_source"].is_object()
-        && settings["git_source"]["git_provider"].as_str().is_none()
+    if settings.field("git_source").is_object()
+        && settings
+            .field("git_source")
+            .field("git_provider")
+            .as_str()
+            .is_none()
     {
         return Err(Refusal::invalid(
             "git_source.git_provider must be one of: awsCodeCommit, azureDevOpsServices, bitbucketCloud, bitbucketServer, gitHub, gitHubEnterprise, gitLab, gitLabEnterpriseEdition.",
@@ -75,7 +82,8 @@ fn keys(settings: &Value, name: &str, key: &str, most: usize) -> Result<BTreeSet
     }
     let mut keys = BTreeSet::new();
     for element in elements {
-        let value = element[key]
+        let value = element
+            .field(key)
             .as_str()
             .filter(|value| !value.is_empty())
             .ok_or_else(|| Refusal::invalid(format!("Missing required field: {name}.{key}")))?;
@@ -95,10 +103,10 @@ fn validate_task(
     tasks: &BTreeSet<String>,
     clusters: &BTreeSet<String>,
 ) -> Result<(), Refusal> {
-    let key = task["task_key"].as_str().unwrap_or_default();
+    let key = task.field("task_key").as_str().unwrap_or_default();
     let given: Vec<&str> = COMPUTE
         .into_iter()
-        .filter(|name| !task[*name].is_null())
+        .filter(|name| !task.field(name).is_null())
         .collect();
     if given.len() > 1 {
         return Err(Refusal::invalid(format!(
@@ -106,14 +114,14 @@ fn validate_task(
             given.join(", ")
         )));
     }
-    if let Some(name) = task["job_cluster_key"].as_str()
+    if let Some(name) = task.field("job_cluster_key").as_str()
         && !clusters.contains(name)
     {
         return Err(Refusal::invalid(format!(
             "Job cluster '{name}' of task '{key}' is not defined in field 'job_clusters'."
         )));
     }
-    if let Some(id) = task["existing_cluster_id"].as_str() {
+    if let Some(id) = task.field("existing_cluster_id").as_str() {
         let is_visible = state.clusters.contains_key(id)
             && permissions::allows(
                 state,
@@ -126,18 +134,19 @@ fn validate_task(
         }
     }
     for dependency in list(task, "depends_on") {
-        let other = dependency["task_key"].as_str().unwrap_or_default();
+        let other = dependency.field("task_key").as_str().unwrap_or_default();
         if other == key || !tasks.contains(other) {
             return Err(Refusal::invalid(format!(
                 "Task '{key}' depends on '{other}', which is no other task of the job."
             )));
         }
     }
-    let notebook = &task["notebook_task"];
-    let from_git = notebook["source"] == "GIT";
+    let notebook = task.field("notebook_task");
+    let from_git = notebook.field("source") == "GIT";
     if notebook.is_object()
         && !from_git
-        && !notebook["notebook_path"]
+        && !notebook
+            .field("notebook_path")
             .as_str()
             .is_some_and(|path| path.starts_with('/'))
     {
@@ -157,12 +166,13 @@ pub(super) fn has_cycle(settings: &Value) -> bool {
             .iter()
             .filter(|task| {
                 list(task, "depends_on").iter().all(|other| {
-                    other["task_key"]
+                    other
+                        .field("task_key")
                         .as_str()
                         .is_some_and(|key| done.contains(key))
                 })
             })
-            .filter_map(|task| task["task_key"].as_str())
+            .filter_map(|task| task.field("task_key").as_str())
             .filter(|key| !done.contains(key))
             .collect();
         if ready.is_empty() {
@@ -217,7 +227,7 @@ pub(super) fn merged(mut settings: Value, new: &Value, remove: &[String]) -> Val
         match path.split_once('/') {
             Some((name, key)) => {
                 if let Some(list) = fields.get_mut(name).and_then(Value::as_array_mut) {
-                    list.retain(|element| element[key_of(name)] != key);
+                    list.retain(|element| element.field(key_of(name)) != key);
                 }
             }
             None => {
@@ -233,7 +243,10 @@ pub(super) fn merged(mut settings: Value, new: &Value, remove: &[String]) -> Val
         ) {
             (Some(present), Some(sent)) if !key.is_empty() => {
                 for element in sent {
-                    match present.iter_mut().find(|other| other[key] == element[key]) {
+                    match present
+                        .iter_mut()
+                        .find(|other| other.field(key) == element.field(key))
+                    {
                         Some(other) => *other = element.clone(),
                         None => present.push(element.clone()),
                     }

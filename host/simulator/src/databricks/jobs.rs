@@ -9,7 +9,7 @@ use super::caller::Caller;
 use super::errors::Refusal;
 use super::job_settings;
 use super::permissions::{self, Entry, Grantee, JOBS, OWNER, Object};
-use super::request::{Answer, Request, done, int64, millis, ok};
+use super::request::{Answer, Field as _, Request, done, int64, millis, ok};
 use super::run_as::{self, RunAs};
 use super::runs;
 use crate::World;
@@ -88,7 +88,8 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
     let body: Value = request.json()?;
     check(state, caller, &body)?;
     let run_as = requested_run_as(request, state, caller, &body)?;
-    let mut entries = permissions::entries(request, state, &JOBS, &body["access_control_list"])?;
+    let mut entries =
+        permissions::entries(request, state, &JOBS, body.field("access_control_list"))?;
     let creator = Grantee::of(caller.kind, &caller.name);
     if !entries.iter().any(|entry| entry.level == OWNER) {
         entries.retain(|entry| entry.who != creator);
@@ -126,7 +127,7 @@ fn requested_run_as(
     caller: &Caller,
     settings: &Value,
 ) -> Result<Option<RunAs>, Refusal> {
-    match &settings["run_as"] {
+    match settings.field("run_as") {
         Value::Null => Ok(None),
         requested => run_as::bind(request, state, caller, requested).map(Some),
     }
@@ -190,7 +191,8 @@ pub(super) fn list(request: &Request, state: &crate::State, caller: &Caller) -> 
         .filter(|(id, _)| permissions::allows(state, caller.id, &object(**id), "CAN_VIEW"))
         .filter(|(_, job)| {
             name.is_none_or(|name| {
-                job.settings["name"]
+                job.settings
+                    .field("name")
                     .as_str()
                     .is_some_and(|other| other.eq_ignore_ascii_case(name))
             })

@@ -38,7 +38,7 @@ impl Stop {
 pub(super) struct Session<'a> {
     pub(super) world: &'a World,
     pub(super) state: &'a crate::State,
-    /// The run_as identity, id and name.
+    /// The identity that the job runs as, id and name.
     pub(super) identity: (u64, &'a str),
     pub(super) conf: Conf,
     pub(super) storage: Storage,
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
             .map_err(|fault| Stop::fault(fault.message))
     }
 
-    /// `dbutils.secrets.get`, as the run_as identity.
+    /// `dbutils.secrets.get`, as the identity that the job runs as.
     pub(super) fn secret(&mut self, scope: &str, key: &str) -> Result<String, Stop> {
         let value = secrets::resolve_text(self.world, self.state, self.identity, scope, key)
             .map_err(|refusal| Stop::Fault {

@@ -1,6 +1,7 @@
 //! The text of a notebook: its language, its header line, its cells
 //! (reference/databricks.md, section 11).
 
+use super::request::Field as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -74,7 +75,8 @@ pub(super) fn parse(
     language: Option<Language>,
     bytes: &[u8],
 ) -> Result<Option<(Language, String)>, String> {
-    let is_jupyter = format == "JUPYTER" || (format == "AUTO" && path.ends_with(".ipynb"));
+    let is_jupyter = format == "JUPYTER"
+        || (format == "AUTO" && matches!(path.rsplit_once('.'), Some((_, "ipynb"))));
     if is_jupyter {
         return from_jupyter(bytes).map(Some);
     }
@@ -102,20 +104,24 @@ pub(super) fn parse(
 fn from_jupyter(bytes: &[u8]) -> Result<(Language, String), String> {
     let document: Value = serde_json::from_slice(bytes)
         .map_err(|fault| format!("The Jupyter notebook is not valid JSON: {fault}"))?;
-    let name = document["metadata"]["language_info"]["name"]
+    let name = document
+        .field("metadata")
+        .field("language_info")
+        .field("name")
         .as_str()
         .unwrap_or("python");
     let language = Language::ALL
         .into_iter()
         .find(|language| format!("{language:?}").eq_ignore_ascii_case(name))
         .ok_or_else(|| format!("The Jupyter notebook's language {name} is not supported."))?;
-    let cells = document["cells"]
+    let cells = document
+        .field("cells")
         .as_array()
         .ok_or("The Jupyter notebook has no cells.")?;
     let source = cells
         .iter()
-        .filter(|cell| cell["cell_type"] == "code")
-        .map(|cell| match &cell["source"] {
+        .filter(|cell| cell.field("cell_type") == "code")
+        .map(|cell| match cell.field("source") {
             Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
             other => other.as_str().unwrap_or_default().to_owned(),
         })

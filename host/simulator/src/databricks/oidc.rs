@@ -12,7 +12,7 @@ use super::State;
 use super::caller::{self, Plane};
 use super::directory::{Kind, Principal};
 use super::errors::Refusal;
-use super::request::{Answer, Request, ok};
+use super::request::{Answer, Field as _, Request, ok};
 
 /// Seconds.
 const LIFE: i64 = 3600;
@@ -182,24 +182,21 @@ fn exchanged(
         Plane::Account => state.account_id.clone(),
         Plane::Workspace => format!("{}/v1/token", base(request)),
     };
-    let (principal, policies) = match client {
-        Some(client) => {
-            let principal = state
-                .directory
-                .find(Kind::ServicePrincipal, client)
-                .ok_or_else(|| format!("there is no service principal {client}"))?;
-            (principal, &principal.federation_policies)
-        }
-        None => {
-            let claims = super::federation::payload(token)
-                .ok_or("the subject token is no JSON Web Token")?;
-            let subject = claims["sub"].as_str().unwrap_or_default();
-            let principal = state
-                .directory
-                .named(subject)
-                .ok_or_else(|| format!("no principal is named {subject}"))?;
-            (principal, &state.federation_policies)
-        }
+    let (principal, policies) = if let Some(client) = client {
+        let principal = state
+            .directory
+            .find(Kind::ServicePrincipal, client)
+            .ok_or_else(|| format!("there is no service principal {client}"))?;
+        (principal, &principal.federation_policies)
+    } else {
+        let claims =
+            super::federation::payload(token).ok_or("the subject token is no JSON Web Token")?;
+        let subject = claims.field("sub").as_str().unwrap_or_default();
+        let principal = state
+            .directory
+            .named(subject)
+            .ok_or_else(|| format!("no principal is named {subject}"))?;
+        (principal, &state.federation_policies)
     };
     let mut reason = "no federation policy is set".to_owned();
     for policy in policies {

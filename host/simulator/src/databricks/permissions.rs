@@ -8,7 +8,7 @@ use super::State;
 use super::caller::Caller;
 use super::directory::{ADMINS, Directory, Kind};
 use super::errors::Refusal;
-use super::request::{Answer, Request, ok};
+use super::request::{Answer, Field as _, Request, ok};
 use super::workspace_objects;
 
 /// A type of object that has permissions.
@@ -269,7 +269,7 @@ pub(super) fn entries(
 ) -> Result<Vec<Entry>, Refusal> {
     let mut entries: Vec<Entry> = Vec::new();
     for row in list.as_array().into_iter().flatten() {
-        let text = |key: &str| row[key].as_str().filter(|text| !text.is_empty());
+        let text = |key: &str| row.field(key).as_str().filter(|text| !text.is_empty());
         let who = match (
             text("user_name"),
             text("group_name"),
@@ -435,7 +435,12 @@ pub(super) fn put(request: &Request, state: &mut crate::State, caller: &Caller) 
     let state = &mut state.databricks;
     let object = managed(request, state, caller)?;
     let body: Value = request.json()?;
-    let mut entries = entries(request, state, object.kind, &body["access_control_list"])?;
+    let mut entries = entries(
+        request,
+        state,
+        object.kind,
+        body.field("access_control_list"),
+    )?;
     let has_owner = entries.iter().any(|entry| entry.level == OWNER);
     if object.kind == &WAREHOUSES && !has_owner {
         let owner = state
@@ -459,7 +464,12 @@ pub(super) fn patch(request: &Request, state: &mut crate::State, caller: &Caller
     let state = &mut state.databricks;
     let object = managed(request, state, caller)?;
     let body: Value = request.json()?;
-    let sent = entries(request, state, object.kind, &body["access_control_list"])?;
+    let sent = entries(
+        request,
+        state,
+        object.kind,
+        body.field("access_control_list"),
+    )?;
     let mut entries = state.acls.get(&object.key()).cloned().unwrap_or_default();
     entries.retain(|entry| sent.iter().all(|other| other.who != entry.who));
     entries.extend(sent);

@@ -7,7 +7,7 @@ use super::State;
 use super::caller::{self, Caller};
 use super::directory::{ACCOUNT_ADMIN, Kind, Principal, USERS};
 use super::errors::Refusal;
-use super::request::{Answer, Request, created, no_content, ok};
+use super::request::{Answer, Field as _, Request, created, no_content, ok};
 use super::rule_sets::{self, RuleSet};
 use super::scim::{self, Patch};
 
@@ -194,11 +194,13 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
     let body: Value = request.json()?;
     let kind = kind(request);
     let name = match kind {
-        Kind::ServicePrincipal => body["applicationId"]
+        Kind::ServicePrincipal => body
+            .field("applicationId")
             .as_str()
             .filter(|name| !name.is_empty())
             .map_or_else(|| request.world.guid(), str::to_owned),
-        Kind::User => body["userName"]
+        Kind::User => body
+            .field("userName")
             .as_str()
             .filter(|name| !name.is_empty())
             .ok_or_else(|| {
@@ -308,7 +310,7 @@ fn require_assignable(resource: &Value) -> Result<(), Refusal> {
 /// Takes over a whole resource; what it does not say is empty afterwards.
 fn store(request: &Request, state: &mut State, id: u64, resource: &Value) {
     let account = is_account(request);
-    let active = resource["active"].as_bool().unwrap_or(true);
+    let active = resource.field("active").as_bool().unwrap_or(true);
     if !active {
         state.revoke_credentials(id);
     }
@@ -316,11 +318,12 @@ fn store(request: &Request, state: &mut State, id: u64, resource: &Value) {
         return;
     };
     principal.active = active;
-    principal.display_name = resource["displayName"]
+    principal.display_name = resource
+        .field("displayName")
         .as_str()
         .unwrap_or(&principal.name)
         .to_owned();
-    principal.external_id = resource["externalId"].as_str().map(str::to_owned);
+    principal.external_id = resource.field("externalId").as_str().map(str::to_owned);
     if account {
         principal.roles = scim::unwrapped(resource.get("roles"))
             .into_iter()

@@ -298,13 +298,13 @@ fn evaluate(
                 _ => Err(unsupported("this index")),
             }
         }
-        Expression::Field(inner, name) => match path(expression).as_deref() {
-            Some("spark.read") => Ok(Value::Reader),
-            _ => {
-                evaluate(session, variables, inner)?;
-                Err(unsupported(&format!(".{name}")))
+        Expression::Field(inner, name) => {
+            if path(expression).as_deref() == Some("spark.read") {
+                return Ok(Value::Reader);
             }
-        },
+            evaluate(session, variables, inner)?;
+            Err(unsupported(&format!(".{name}")))
+        }
         Expression::Call(callee, arguments) => {
             let mut values = Vec::new();
             for argument in arguments {

@@ -41,7 +41,7 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     scheme: &'static str,
-    request_id: String,
+    id: String,
     parameters: BTreeMap<String, String>,
     query: Vec<(String, String)>,
     body: Bytes,
@@ -63,7 +63,7 @@ impl Request {
             .extensions
             .get()
             .map_or("https", |Scheme(scheme)| scheme);
-        let request_id = parts
+        let id = parts
             .extensions
             .get()
             .map_or_else(|| world.guid(), |RequestId(id)| id.clone());
@@ -75,7 +75,7 @@ impl Request {
             path,
             headers,
             scheme,
-            request_id,
+            id,
             parameters,
             query,
             body,
@@ -189,7 +189,23 @@ fn pairs(encoded: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Reads members of JSON that may be missing.
+pub(super) trait Field {
+    /// The member of this name; null when there is none.
+    fn field(&self, name: &str) -> &Value;
+}
+
+impl Field for Value {
+    fn field(&self, name: &str) -> &Value {
+        self.get(name).unwrap_or(&Value::Null)
+    }
+}
+
 /// 200 with a JSON body.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "endpoints end with this, and their type is Answer"
+)]
 pub(super) fn ok(body: Value) -> Answer {
     Ok(Json(body).into_response())
 }
@@ -200,11 +216,19 @@ pub(super) fn done() -> Answer {
 }
 
 /// 201 with a JSON body.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "endpoints end with this, and their type is Answer"
+)]
 pub(super) fn created(body: Value) -> Answer {
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 /// 204.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "endpoints end with this, and their type is Answer"
+)]
 pub(super) fn no_content() -> Answer {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -293,7 +317,7 @@ async fn answer(world: Arc<World>, endpoint: Endpoint, request: HttpRequest) -> 
         .read(|state| state.databricks.workspace.id.to_string());
     for (name, value) in [
         ("x-databricks-org-id", org),
-        ("x-request-id", request.request_id.clone()),
+        ("x-request-id", request.id.clone()),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response
@@ -311,17 +335,24 @@ fn serve(endpoint: Endpoint, request: &Request) -> Answer {
             let credential = authenticated(request, plane)?;
             request.world.read(|state| {
                 let caller = caller::identify(request, state, &credential, plane)?;
-                endpoint(request, state, &caller)
+                Ok(signed(endpoint(request, state, &caller), caller))
             })
         }
         Endpoint::Writing(plane, endpoint) => {
             let credential = authenticated(request, plane)?;
             request.world.write(|state| {
                 let caller = caller::identify(request, state, &credential, plane)?;
-                endpoint(request, state, &caller)
+                Ok(signed(endpoint(request, state, &caller), caller))
             })
         }
     }
+}
+
+/// The reply with the caller's name, which the request record takes from it.
+fn signed(answer: Answer, caller: Caller) -> Response {
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(crate::Caller(caller.name));
+    response
 }
 
 /// Checks the credential, and lets in a newcomer who shows enough rights in Azure.

@@ -13,6 +13,10 @@ use super::{
 };
 use crate::World;
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the server gives its handle on the world away"
+)]
 /// All of the workspace's and the account's HTTP interface.
 pub fn router(world: Arc<World>) -> Router {
     let on = |plane| Methods::new(&world, plane);
@@ -20,7 +24,8 @@ pub fn router(world: Arc<World>) -> Router {
         .merge(public(&|| on(Plane::Workspace)))
         .merge(account(&|| on(Plane::Account)))
         .merge(identities(&|| on(Plane::Workspace)))
-        .merge(work(&|| on(Plane::Workspace)))
+        .merge(jobs_and_runs(&|| on(Plane::Workspace)))
+        .merge(objects(&|| on(Plane::Workspace)))
         .merge(compute(&|| on(Plane::Workspace)))
         .fallback(no_such_endpoint)
 }
@@ -194,7 +199,7 @@ fn identities(on: On<'_>) -> Router {
         )
 }
 
-fn work(on: On<'_>) -> Router {
+fn jobs_and_runs(on: On<'_>) -> Router {
     let mut router = Router::new();
     for base in ["/api/2.1/jobs", "/api/2.2/jobs"] {
         for (path, endpoint) in [
@@ -224,6 +229,10 @@ fn work(on: On<'_>) -> Router {
             .route(&format!("{base}/get"), on().get(jobs::get).route())
             .route(&format!("{base}/list"), on().get(jobs::list).route());
     }
+    router
+}
+
+fn objects(on: On<'_>) -> Router {
     let permitted = || {
         on().get(permissions::get)
             .put(permissions::put)
@@ -231,7 +240,7 @@ fn work(on: On<'_>) -> Router {
             .route()
     };
     let levels = || on().get(permissions::levels).route();
-    router
+    Router::new()
         .route("/api/2.0/permissions/{type}/{id}", permitted())
         .route(
             "/api/2.0/permissions/{type}/{id}/permissionLevels",

@@ -179,7 +179,7 @@ pub(super) fn put(request: &Request, state: &mut crate::State, caller: &Caller) 
     let body: Body = request.json()?;
     let principal = managed(state, request, caller, &body.name, "/ruleSets/default")?;
     let directory = &state.databricks.directory;
-    let sent = body
+    let presented = body
         .rule_set
         .etag
         .filter(|etag| !etag.is_empty())
@@ -192,7 +192,7 @@ pub(super) fn put(request: &Request, state: &mut crate::State, caller: &Caller) 
             require_principal(directory, granted)?;
         }
     }
-    if sent != etag(&principal.name, &principal.rule_set.current) {
+    if presented != etag(&principal.name, &principal.rule_set.current) {
         return Err(Refusal::new(
             StatusCode::CONFLICT,
             "RESOURCE_CONFLICT",

@@ -7,7 +7,7 @@ use super::State;
 use super::caller::Caller;
 use super::directory::Kind;
 use super::errors::Refusal;
-use super::request::Request;
+use super::request::{Field as _, Request};
 use super::rule_sets::USER;
 
 /// Whom a job runs as.
@@ -37,7 +37,12 @@ pub(super) fn bind(
     caller: &Caller,
     requested: &Value,
 ) -> Result<RunAs, Refusal> {
-    let text = |key: &str| requested[key].as_str().filter(|text| !text.is_empty());
+    let text = |key: &str| {
+        requested
+            .field(key)
+            .as_str()
+            .filter(|text| !text.is_empty())
+    };
     match (
         text("service_principal_name"),
         text("user_name"),

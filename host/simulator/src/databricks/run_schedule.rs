@@ -1,9 +1,10 @@
 //! Lets runs go on: takes them from the queue and begins tasks whose time has come.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::job_settings::list;
+use super::request::Field as _;
 use super::run_start;
 use super::run_states::{Course, Ending, Outcome, Run};
 use crate::World;
@@ -25,7 +26,8 @@ pub(super) fn active_runs(state: &super::State, job_id: i64, now: OffsetDateTime
 
 /// The most runs of a job that go on at a time.
 pub(super) fn most_runs(settings: &Value) -> usize {
-    settings["max_concurrent_runs"]
+    settings
+        .field("max_concurrent_runs")
         .as_u64()
         .and_then(|most| usize::try_from(most).ok())
         .unwrap_or(1)
@@ -104,20 +106,19 @@ fn begin_task(
     };
     let settings = task_settings(run, &key);
     let timeout = [
-        &settings["timeout_seconds"],
-        &run.settings["timeout_seconds"],
+        settings.field("timeout_seconds"),
+        run.settings.field("timeout_seconds"),
     ]
     .into_iter()
     .filter_map(Value::as_i64)
     .filter(|seconds| *seconds > 0)
     .min()
     .unwrap_or(0);
-    let (outcome, cluster) = match verdict {
-        Some(ending) => (Outcome::bare(ending, ""), None),
-        None => {
-            let begun = run_start::begin(world, state, run, settings);
-            (begun.outcome, begun.cluster)
-        }
+    let (outcome, cluster) = if let Some(ending) = verdict {
+        (Outcome::bare(ending, ""), None)
+    } else {
+        let begun = run_start::begin(world, state, run, settings);
+        (begun.outcome, begun.cluster)
     };
     let course = Course::new(world.profile(), begins, outcome, timeout);
     state.databricks.clusters.extend(cluster);
@@ -135,7 +136,7 @@ fn begin_task(
 pub(super) fn task_settings<'a>(run: &'a Run, key: &str) -> &'a Value {
     list(&run.settings, "tasks")
         .iter()
-        .find(|task| task["task_key"] == key)
+        .find(|task| task.field("task_key") == key)
         .unwrap_or(&Value::Null)
 }
 
@@ -155,14 +156,14 @@ fn readiness(
         let other = run
             .tasks
             .iter()
-            .find(|task| dependency["task_key"] == json!(task.key));
+            .find(|task| dependency.field("task_key") == task.key.as_str());
         // A task left out by `only` holds nobody up.
         let Some(other) = other else { continue };
         let outcome = other.ended(now)?;
         begins = begins.max(other.course.as_ref()?.ends);
         endings.push(&outcome.ending);
     }
-    if settings["disabled"] == true {
+    if settings.field("disabled") == true {
         return Some((begins, Some(Ending::Disabled)));
     }
     let has_failed = |ending: &&&Ending| {
@@ -184,7 +185,7 @@ fn readiness(
     } else {
         Ending::UpstreamFailed
     };
-    let (holds, otherwise) = match settings["run_if"].as_str().unwrap_or("ALL_SUCCESS") {
+    let (holds, otherwise) = match settings.field("run_if").as_str().unwrap_or("ALL_SUCCESS") {
         _ if endings.is_empty() => (true, upstream),
         "ALL_DONE" => (true, upstream),
         "AT_LEAST_ONE_SUCCESS" => (succeeded > 0, upstream),

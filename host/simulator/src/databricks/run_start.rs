@@ -1,4 +1,4 @@
-//! The beginning of a task: the run_as identity and its rights are looked at only now
+//! The beginning of a task: the `run_as` identity and its rights are looked at only now
 //! (reference/databricks.md, sections 12.5 and 17).
 
 use std::borrow::Cow;
@@ -14,6 +14,7 @@ use super::job_settings::list;
 use super::notebook::{self, Session, Stop};
 use super::notebook_source::Language;
 use super::permissions::{self, CLUSTERS, Object, POLICIES, WAREHOUSES};
+use super::request::Field as _;
 use super::run_states::{Ending, Outcome, Output, Run};
 use super::storage_access::{self, Conf};
 use super::workspace_objects::{self, Content};
@@ -81,7 +82,7 @@ fn start(
         cluster_id: cluster_id.clone(),
         storage_token_obtained,
     };
-    let of_sql_task = task["sql_task"].is_object();
+    let of_sql_task = task.field("sql_task").is_object();
     let failed = |error: String, trace: String, storage| {
         let output = Output {
             error: Some(error),
@@ -126,12 +127,12 @@ fn start(
     })
 }
 
-/// The run_as identity, if it is active and may use the workspace.
+/// The `run_as` identity, if it is active and may use the workspace.
 fn identity<'a>(state: &'a crate::State, run: &Run) -> Result<&'a Principal, CannotStart> {
-    let name = &run.run_as.name;
+    let name = &run.identity.name;
     let directory = &state.databricks.directory;
     let identity = directory
-        .find(run.run_as.kind, name)
+        .find(run.identity.kind, name)
         .filter(|identity| identity.active && identity.member_since.is_some());
     let Some(identity) = identity else {
         return cannot(
@@ -154,22 +155,23 @@ fn source<'a>(
     identity: &Principal,
     task: &'a Value,
 ) -> Result<(Language, Cow<'a, str>), CannotStart> {
-    let notebook = &task["notebook_task"];
-    let file = &task["sql_task"]["file"];
-    if notebook["source"] == "GIT" || file["source"] == "GIT" {
+    let notebook = task.field("notebook_task");
+    let file = task.field("sql_task").field("file");
+    if notebook.field("source") == "GIT" || file.field("source") == "GIT" {
         return cannot(
             "REPOSITORY_CHECKOUT_FAILED",
             "The simulator has no Git repositories",
         );
     }
-    let path = match (notebook["notebook_path"].as_str(), file["path"].as_str()) {
-        (Some(path), _) | (None, Some(path)) => path,
-        _ => {
-            return cannot(
-                "INVALID_RUN_CONFIGURATION",
-                "The simulator runs notebook tasks, and SQL tasks with a file, only",
-            );
-        }
+    let path = notebook
+        .field("notebook_path")
+        .as_str()
+        .or_else(|| file.field("path").as_str());
+    let Some(path) = path else {
+        return cannot(
+            "INVALID_RUN_CONFIGURATION",
+            "The simulator runs notebook tasks, and SQL tasks with a file, only",
+        );
     };
     let databricks = &state.databricks;
     let item = workspace_objects::at(databricks, path)
@@ -203,13 +205,13 @@ fn parameters(run: &Run, task: &Value) -> BTreeMap<String, String> {
         .iter()
         .filter_map(|parameter| {
             Some((
-                parameter["name"].as_str()?.to_owned(),
-                text(&parameter["default"]),
+                parameter.field("name").as_str()?.to_owned(),
+                text(parameter.field("default")),
             ))
         });
     let given = [
-        &task["notebook_task"]["base_parameters"],
-        &task["sql_task"]["parameters"],
+        task.field("notebook_task").field("base_parameters"),
+        task.field("sql_task").field("parameters"),
         &run.parameters,
     ]
     .into_iter()
@@ -229,9 +231,11 @@ fn compute(
     made: &mut Option<(String, Cluster)>,
 ) -> Result<Compute, CannotStart> {
     let databricks = &state.databricks;
-    let warehouse = task["notebook_task"]["warehouse_id"]
+    let warehouse = task
+        .field("notebook_task")
+        .field("warehouse_id")
         .as_str()
-        .or_else(|| task["sql_task"]["warehouse_id"].as_str());
+        .or_else(|| task.field("sql_task").field("warehouse_id").as_str());
     if let Some(id) = warehouse {
         let object = Object::new(&WAREHOUSES, id);
         if !databricks.warehouses.contains_key(id)
@@ -251,16 +255,16 @@ fn compute(
             conf: Conf::new(),
         });
     }
-    if let Some(id) = task["existing_cluster_id"].as_str() {
+    if let Some(id) = task.field("existing_cluster_id").as_str() {
         return existing(world, state, identity, id);
     }
-    let shared = task["job_cluster_key"].as_str().and_then(|key| {
+    let shared = task.field("job_cluster_key").as_str().and_then(|key| {
         list(&run.settings, "job_clusters")
             .iter()
-            .find(|cluster| cluster["job_cluster_key"] == key)
-            .map(|cluster| &cluster["new_cluster"])
+            .find(|cluster| cluster.field("job_cluster_key") == key)
+            .map(|cluster| cluster.field("new_cluster"))
     });
-    let spec = shared.unwrap_or(&task["new_cluster"]);
+    let spec = shared.unwrap_or(task.field("new_cluster"));
     if !spec.is_object() {
         return Ok(Compute {
             cluster: None,
@@ -297,7 +301,7 @@ fn compute(
 /// Whether a principal may make a cluster of this specification.
 pub(super) fn may_create(state: &crate::State, id: u64, spec: &Value) -> bool {
     let databricks = &state.databricks;
-    let has_policy = spec["policy_id"].as_str().is_some_and(|policy| {
+    let has_policy = spec.field("policy_id").as_str().is_some_and(|policy| {
         databricks.policies.contains_key(policy)
             && permissions::allows(databricks, id, &Object::new(&POLICIES, policy), "CAN_USE")
     });
@@ -305,8 +309,10 @@ pub(super) fn may_create(state: &crate::State, id: u64, spec: &Value) -> bool {
 }
 
 fn refuse_passthrough(identity: &Principal, spec: &Value) -> Result<(), CannotStart> {
-    let by_mode = spec["data_security_mode"] == "LEGACY_PASSTHROUGH";
-    let by_conf = spec["spark_conf"]["spark.databricks.passthrough.enabled"]
+    let by_mode = spec.field("data_security_mode") == "LEGACY_PASSTHROUGH";
+    let by_conf = spec
+        .field("spark_conf")
+        .field("spark.databricks.passthrough.enabled")
         .as_str()
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if identity.kind == Kind::ServicePrincipal && (by_mode || by_conf) {
@@ -342,8 +348,8 @@ fn existing(
         );
     }
     refuse_passthrough(identity, &cluster.spec)?;
-    let single = cluster.spec["single_user_name"].as_str();
-    if cluster.spec["data_security_mode"] == "SINGLE_USER"
+    let single = cluster.spec.field("single_user_name").as_str();
+    if cluster.spec.field("data_security_mode") == "SINGLE_USER"
         && single.is_some_and(|name| !name.eq_ignore_ascii_case(&identity.name))
     {
         return cannot(
@@ -393,7 +399,7 @@ fn conf(
             }
         })
     };
-    let conf = resolve(&spec["spark_conf"])?;
+    let conf = resolve(spec.field("spark_conf"))?;
     resolve(spec.get("spark_env_vars").unwrap_or(&json!({})))?;
     Ok(conf)
 }

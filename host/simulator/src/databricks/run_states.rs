@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
+use super::request::Field as _;
 use super::run_as::RunAs;
 use crate::Profile;
 
@@ -18,7 +19,8 @@ pub(super) struct Run {
     pub(super) number_in_job: u64,
     pub(super) name: String,
     pub(super) creator: String,
-    pub(super) run_as: RunAs,
+    /// Whom it runs as.
+    pub(super) identity: RunAs,
     /// The job's settings when the run was accepted.
     pub(super) settings: Value,
     /// Parameters of this run, over those of the tasks.
@@ -283,7 +285,7 @@ impl Run {
                 .any(|task| {
                     super::job_settings::list(task, "depends_on")
                         .iter()
-                        .any(|other| other["task_key"] == key)
+                        .any(|other| other.field("task_key") == key)
                 })
         };
         let leaves_fine = outcomes()

@@ -10,7 +10,7 @@ use super::caller::Caller;
 use super::errors::Refusal;
 use super::job_settings::{self, list as elements};
 use super::jobs::{self, long_id, permitted};
-use super::request::{Answer, Request, done, int64, millis, ok};
+use super::request::{Answer, Field as _, Request, done, int64, millis, ok};
 use super::run_as::{self, RunAs};
 use super::run_schedule::{active_runs, advance, most_runs, task_settings};
 use super::run_states::{self, Course, Ending, Outcome, Phase, Repair, Run, TaskRun};
@@ -95,7 +95,7 @@ fn accept(request: &Request, state: &mut crate::State, caller: &Caller, plan: Pl
         .is_some_and(|job| active_runs(&state.databricks, job, now) >= most_runs(&plan.settings));
     let tasks = elements(&plan.settings, "tasks")
         .iter()
-        .filter_map(|task| task["task_key"].as_str())
+        .filter_map(|task| task.field("task_key").as_str())
         .filter(|key| plan.only.is_empty() || plan.only.iter().any(|wanted| wanted == key))
         .map(|key| TaskRun {
             run_id: long_id(world),
@@ -112,7 +112,7 @@ fn accept(request: &Request, state: &mut crate::State, caller: &Caller, plan: Pl
             number_in_job: plan.number_in_job,
             name: plan.name,
             creator: caller.name.clone(),
-            run_as: plan.run_as,
+            identity: plan.run_as,
             settings: plan.settings,
             parameters: plan.parameters,
             idempotency_token: plan.token,
@@ -129,7 +129,7 @@ fn accept(request: &Request, state: &mut crate::State, caller: &Caller, plan: Pl
 }
 
 fn wants_queue(body: &Value) -> Option<bool> {
-    body["queue"]["enabled"].as_bool()
+    body.field("queue").field("enabled").as_bool()
 }
 
 /// `POST jobs/run-now`. Nobody needs a role on the service principal for this, only on the job.
@@ -171,7 +171,12 @@ pub(super) fn run_now(request: &Request, state: &mut crate::State, caller: &Call
     let plan = Plan {
         job_id: Some(body.job_id),
         number_in_job: number,
-        name: job.settings["name"].as_str().unwrap_or_default().to_owned(),
+        name: job
+            .settings
+            .field("name")
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         run_as: jobs::effective_run_as(databricks, body.job_id, job),
         settings: job.settings.clone(),
         parameters: Value::Object(parameters),
@@ -199,11 +204,11 @@ pub(super) fn submit(request: &Request, state: &mut crate::State, caller: &Calle
             "The run's tasks depend on each other in a cycle.",
         ));
     }
-    let token = body["idempotency_token"].as_str();
+    let token = body.field("idempotency_token").as_str();
     if let Some(id) = repeated(databricks, None, token)? {
         return ok(json!({ "run_id": id }));
     }
-    let run_as = match &body["run_as"] {
+    let run_as = match body.field("run_as") {
         Value::Null => RunAs {
             kind: caller.kind,
             name: caller.name.clone(),
@@ -213,7 +218,11 @@ pub(super) fn submit(request: &Request, state: &mut crate::State, caller: &Calle
     let plan = Plan {
         job_id: None,
         number_in_job: 1,
-        name: body["run_name"].as_str().unwrap_or("Untitled").to_owned(),
+        name: body
+            .field("run_name")
+            .as_str()
+            .unwrap_or("Untitled")
+            .to_owned(),
         run_as,
         token: token.map(str::to_owned),
         settings: job_settings::with_defaults(body),
@@ -377,15 +386,15 @@ pub(super) fn get_output(request: &Request, state: &mut crate::State, caller: &C
     let id = request.required_id("run_id")?;
     let now = request.now();
     let (run, task) = match find(state, id) {
-        Ok(run) => match run.tasks.as_slice() {
-            [task] => (run, task),
-            _ => {
-                require(state, caller, run, "CAN_VIEW")?;
+        Ok(run) => {
+            require(state, caller, run, "CAN_VIEW")?;
+            let [task] = run.tasks.as_slice() else {
                 return Err(Refusal::invalid(
                     "Retrieving the output of runs with multiple tasks is not supported. Please retrieve the output of each individual task run instead.",
                 ));
-            }
-        },
+            };
+            (run, task)
+        }
         Err(_) => find_task(state, id)?,
     };
     require(state, caller, run, "CAN_VIEW")?;
@@ -443,8 +452,12 @@ pub(super) fn list(request: &Request, state: &mut crate::State, caller: &Caller)
         .filter(|(_, run)| job.is_some() || require(state, caller, run, "CAN_VIEW").is_ok())
         .filter(|(_, run)| {
             let is_final = run.phase(now).is_final();
-            !(request.flag("active_only") && is_final)
-                && !(request.flag("completed_only") && !is_final)
+            let unwanted = if is_final {
+                "active_only"
+            } else {
+                "completed_only"
+            };
+            !request.flag(unwanted)
         })
         .filter(|(_, run)| match request.query("run_type") {
             Some("JOB_RUN") => run.job_id.is_some(),

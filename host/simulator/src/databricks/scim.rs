@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
-use super::request::{Answer, Request, ok};
+use super::request::{Answer, Field as _, Request, ok};
 
 const MOST_PER_PAGE: usize = 10_000;
 
@@ -52,7 +52,7 @@ pub(super) fn wrapped<'a>(values: impl IntoIterator<Item = &'a String>) -> Value
 pub(super) fn unwrapped(attribute: Option<&Value>) -> Vec<String> {
     elements(attribute.unwrap_or(&Value::Null))
         .iter()
-        .filter_map(|element| element["value"].as_str().map(str::to_owned))
+        .filter_map(|element| element.field("value").as_str().map(str::to_owned))
         .collect()
 }
 
@@ -237,7 +237,11 @@ impl Term {
             .flat_map(flattened)
             .map(|value| match value {
                 Value::String(text) => text.to_lowercase(),
-                Value::Object(_) => value["value"].as_str().unwrap_or_default().to_lowercase(),
+                Value::Object(_) => value
+                    .field("value")
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_lowercase(),
                 other => other.to_string(),
             })
             .collect();
@@ -312,18 +316,17 @@ impl Patch {
                     format!("Invalid patch operation: {op}"),
                 ));
             }
-            match operation.path.as_deref().filter(|path| !path.is_empty()) {
-                Some(path) => change(fields, &op, path, &operation.value)?,
-                None => {
-                    let values = operation.value.as_object().ok_or_else(|| {
-                        invalid(
-                            "invalidPath",
-                            "An operation without a path needs an object as its value",
-                        )
-                    })?;
-                    for (name, value) in values {
-                        change(fields, &op, name, value)?;
-                    }
+            if let Some(path) = operation.path.as_deref().filter(|path| !path.is_empty()) {
+                change(fields, &op, path, &operation.value)?;
+            } else {
+                let values = operation.value.as_object().ok_or_else(|| {
+                    invalid(
+                        "invalidPath",
+                        "An operation without a path needs an object as its value",
+                    )
+                })?;
+                for (name, value) in values {
+                    change(fields, &op, name, value)?;
                 }
             }
         }
@@ -363,7 +366,10 @@ fn change(
     }
     let mut present = elements(fields.get(&name).unwrap_or(&Value::Null));
     let sent = elements(value);
-    let is_sent = |element: &Value| sent.iter().any(|other| other["value"] == element["value"]);
+    let is_sent = |element: &Value| {
+        sent.iter()
+            .any(|other| other.field("value") == element.field("value"))
+    };
     match (op, condition) {
         ("remove", Some(condition)) => present.retain(|element| !condition.matches(element)),
         ("remove", None) if sent.is_empty() => present.clear(),

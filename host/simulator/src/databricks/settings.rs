@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::caller::Caller;
 use super::errors::Refusal;
-use super::request::{Answer, Request, no_content, ok};
+use super::request::{Answer, Field as _, Request, no_content, ok};
 
 /// Whether personal access tokens work.
 pub(super) const ENABLE_TOKENS: &str = "enableTokensConfig";
@@ -97,9 +97,9 @@ pub(super) fn patch_restriction(
     caller.require_admin("This API")?;
     let body: Value = request.json()?;
     let settings = &mut state.databricks.settings;
-    let sent = &body["setting"];
-    require_fresh(settings, sent["etag"].as_str())?;
-    settings.admins_restricted = match sent[RESTRICT_ADMINS]["status"].as_str() {
+    let sent = body.field("setting");
+    require_fresh(settings, sent.field("etag").as_str())?;
+    settings.admins_restricted = match sent.field(RESTRICT_ADMINS).field("status").as_str() {
         Some("ALLOW_ALL") => false,
         Some("RESTRICT_TOKENS_AND_JOB_RUN_AS") => true,
         other => {

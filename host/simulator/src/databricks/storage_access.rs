@@ -9,6 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::errors::Refusal;
+use super::request::Field as _;
 use super::secrets;
 use super::sql_engine::Table;
 use crate::World;
@@ -202,7 +203,7 @@ fn object_id(token: &str) -> Option<String> {
         .decode(token.split('.').nth(1)?)
         .ok()?;
     let claims: Value = serde_json::from_slice(&payload).ok()?;
-    claims["oid"].as_str().map(str::to_owned)
+    claims.field("oid").as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::State;
 use super::caller::{self, Caller};
 use super::errors::Refusal;
 use super::permissions::{self, Object, TOKENS};
-use super::request::{Answer, Request, done, millis, ok};
+use super::request::{Answer, Field as _, Request, done, millis, ok};
 
 /// The longest life of a token, in days, unless the workspace sets a shorter one.
 const LONGEST_DAYS: i64 = 730;
@@ -239,7 +239,7 @@ pub(super) fn list_managed(request: &Request, state: &crate::State, caller: &Cal
         .filter(|info| {
             request
                 .query("created_by_username")
-                .is_none_or(|name| info["created_by_username"] == name)
+                .is_none_or(|name| info.field("created_by_username") == name)
         })
         .collect();
     ok(json!({ "token_infos": infos }))

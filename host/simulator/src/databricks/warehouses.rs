@@ -10,7 +10,7 @@ use super::State;
 use super::caller::Caller;
 use super::errors::Refusal;
 use super::permissions::{self, Object, WAREHOUSES};
-use super::request::{Answer, Request, done, ok};
+use super::request::{Answer, Field as _, Request, done, ok};
 use super::sql_engine::{Engine, SqlFault, Table};
 
 /// A SQL warehouse.
@@ -263,7 +263,7 @@ pub(super) fn get_statement(request: &Request, state: &crate::State, caller: &Ca
 /// `GET /api/2.0/sql/statements/{statement}/result/chunks/{chunk}`
 pub(super) fn get_chunk(request: &Request, state: &crate::State, caller: &Caller) -> Answer {
     let statement = own(request, &state.databricks, caller)?;
-    match (request.parameter("chunk"), &statement.reply["result"]) {
+    match (request.parameter("chunk"), statement.reply.field("result")) {
         ("0", result @ Value::Object(_)) => ok(result.clone()),
         (chunk, _) => Err(Refusal::invalid(format!("There is no chunk {chunk}."))),
     }

@@ -260,7 +260,7 @@ pub(super) fn import(request: &Request, state: &mut crate::State, caller: &Calle
                         ));
                     }
                     if format == "AUTO" {
-                        path = notebook_source::without_extension(&path).to_owned();
+                        path.truncate(notebook_source::without_extension(&path).len());
                     }
                     Content::Notebook { language, source }
                 }

@@ -56,7 +56,7 @@ async fn row_0c_tokens_end_thirty_seconds_early() {
             .status,
         403
     );
-    site.cloud.world().advance(Duration::from_secs(60));
+    site.cloud.world().advance(Duration::from_mins(1));
     assert_eq!(
         site.op("GET", &format!("{SCIM}/Me"), Value::Null)
             .await

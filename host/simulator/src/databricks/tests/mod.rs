@@ -243,7 +243,7 @@ fn notebook_job(path: &str, run_as: Option<&str>) -> Value {
 }
 
 /// Like [`notebook_job`], with a job cluster.
-fn cluster_job(path: &str, run_as: &str, conf: Value) -> Value {
+fn cluster_job(path: &str, run_as: &str, conf: &Value) -> Value {
     let mut settings = notebook_job(path, Some(run_as));
     settings["tasks"][0]["new_cluster"] = json!({
         "spark_version": "15.4.x-scala2.12",

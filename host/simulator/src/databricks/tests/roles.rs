@@ -31,7 +31,7 @@ async fn rows_3a_to_3e_who_may_bind() {
     site.grant(&sp.app_id, USER, &format!("users/{BOB}")).await;
     // Bob is no admin and no manager, and cannot create clusters.
     site.job(&bob, job.clone()).await;
-    site.job(&bob, cluster_job("/Shared/x", &sp.app_id, json!({})))
+    site.job(&bob, cluster_job("/Shared/x", &sp.app_id, &json!({})))
         .await;
 
     let ana = site.person(ANA);

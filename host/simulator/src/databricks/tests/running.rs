@@ -65,7 +65,7 @@ async fn row_2j_no_workspace_access() {
 async fn row_2k_no_cluster_right() {
     let site = Site::start().await;
     let sp = runner(&site).await;
-    let settings = cluster_job("/Shared/n", &sp.app_id, json!({}));
+    let settings = cluster_job("/Shared/n", &sp.app_id, &json!({}));
     let job = site.job(&site.operator, settings.clone()).await;
     let text = "Unexpected user error while preparing the cluster for the job. Cause: PERMISSION_DENIED: You are not authorized to create clusters. Please contact your administrator.";
     could_not_start(&site.run(job).await.0, "INVALID_CLUSTER_REQUEST", text);
@@ -140,7 +140,7 @@ async fn row_4j_references_in_the_spark_configuration() {
     site.scope("own", "k", "v").await;
     let conf = json!({"spark.some.secret": "{{secrets/own/k}}"});
     let job = site
-        .job(&site.operator, cluster_job("/Shared/n", &sp.app_id, conf))
+        .job(&site.operator, cluster_job("/Shared/n", &sp.app_id, &conf))
         .await;
     let (run, _) = site.run(job).await;
     could_not_start(
@@ -169,7 +169,7 @@ async fn rows_4n_and_4o_storage() {
     }
     let job = |reference: &str, tenant: &str, path: &str| {
         let conf = adls_conf(&sp.app_id, reference, tenant);
-        cluster_job(path, &sp.app_id, conf)
+        cluster_job(path, &sp.app_id, &conf)
     };
     let wrong = job("{{secrets/other/wrong}}", seed::TENANT, "/Shared/n");
     let wrong = site.job(&site.operator, wrong).await;
@@ -273,7 +273,7 @@ async fn row_5i_passthrough() {
     site.entitle(&sp, "add", "allow-cluster-create").await;
     let conf = json!({"spark.databricks.passthrough.enabled": "true"});
     let job = site
-        .job(&site.operator, cluster_job("/Shared/n", &sp.app_id, conf))
+        .job(&site.operator, cluster_job("/Shared/n", &sp.app_id, &conf))
         .await;
     could_not_start(
         &site.run(job).await.0,
