@@ -12,6 +12,7 @@ pub(super) mod secret_scopes;
 pub(super) mod secrets;
 pub(super) mod service_principals;
 pub(super) mod workspace_objects;
+mod workspace_state;
 
 use lockkeeper_cloud::{Failure, Method, Request, Service};
 use lockkeeper_types::Value;
