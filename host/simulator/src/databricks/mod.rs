@@ -24,6 +24,7 @@ mod run_as;
 mod run_schedule;
 mod run_start;
 mod run_states;
+mod run_views;
 mod runs;
 mod scim;
 mod secret_acls;
