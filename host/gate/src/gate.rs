@@ -568,7 +568,16 @@ impl StepGate {
             let answer = match planned {
                 Some(state) => definition.planned(&call.arguments, state.as_ref()),
                 None if unknowable => definition.planned(&call.arguments, None),
-                None => definition.send(&call.arguments, &context).await,
+                None => match definition.send(&call.arguments, &context).await {
+                    // The parent is missing only because it is planned, not there.
+                    Err(failure)
+                        if failure.class == FailureClass::NotFound
+                            && plan.creates_one_of(&call.arguments) =>
+                    {
+                        definition.planned(&call.arguments, None)
+                    }
+                    answer => answer,
+                },
             }?;
             if let Some(state) = definition.observed(&call.arguments, &answer) {
                 plan.read(&object, state.is_some());
@@ -583,7 +592,15 @@ impl StepGate {
             (Some(state), _) => state,
             (None, Some(state)) => state.clone(),
             (None, None) if unknowable => None,
-            (None, None) => definition.state(&call.arguments, &context).await?,
+            (None, None) => match definition.state(&call.arguments, &context).await {
+                Err(failure)
+                    if failure.class == FailureClass::NotFound
+                        && plan.creates_one_of(&call.arguments) =>
+                {
+                    None
+                }
+                state => state?,
+            },
         };
         let placeholders = Placeholders { step: &self.step, position: self.position };
         let output = definition.preview(&call.arguments, before.as_ref(), &placeholders)?;

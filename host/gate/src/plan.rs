@@ -101,6 +101,13 @@ impl Plan {
         inner.calls.push(PlannedCall { not_undoable, ..call });
     }
 
+    /// Whether the plan creates an object that `arguments` name by its key.
+    pub(crate) fn creates_one_of(&self, arguments: &Value) -> bool {
+        let inner = self.lock();
+        let mut created = inner.calls.iter().filter(|call| call.before.is_null());
+        created.any(|call| mentions(arguments, &call.object.key))
+    }
+
     /// The planned calls so far, in the order they were made.
     pub fn calls(&self) -> Vec<PlannedCall> {
         self.lock().calls.clone()
@@ -119,6 +126,15 @@ impl Plan {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn mentions(value: &Value, key: &str) -> bool {
+    match value {
+        Value::String(text) => text == key,
+        Value::Array(items) => items.iter().any(|item| mentions(item, key)),
+        Value::Object(fields) => fields.values().any(|field| mentions(field, key)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! newest version.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lockkeeper_cloud::{Body, Failure, Method, Request, Service};
@@ -89,6 +90,27 @@ async fn newest(
     Ok(newest.map(|version| version.of(name)))
 }
 
+fn has_detail(failure: &Failure, code: &str) -> bool {
+    failure.code == code || failure.detail_codes.iter().any(|detail| detail == code)
+}
+
+/// Brings back a deleted secret, whose name cannot be used otherwise, and waits until it is there
+/// (reference/entra-azure.md, 4.2).
+async fn recover(context: &Context<'_>, vault_url: &str, name: &str) -> Result<(), Failure> {
+    const TRIES: u32 = 30;
+    let template = "/deletedsecrets/{}/recover";
+    let request = request(Set::NAME, Method::Post, template, vault_url, name)?.idempotent(true);
+    context.cloud.send(&request).await?;
+    for _ in 0..TRIES {
+        if newest(context, Set::NAME, vault_url, name).await?.is_some() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // The set that follows says what the vault thinks of it.
+    Ok(())
+}
+
 fn object(vault_url: &str, name: &str) -> Object {
     let vault = vault_url.trim_end_matches('/').to_lowercase();
     Object::new(
@@ -128,7 +150,7 @@ impl Read for Find {
     }
 }
 
-/// Sets a secret: a new version.
+/// Sets a secret: a new version. One that was deleted lately is recovered first.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Set {
@@ -176,7 +198,13 @@ impl Write for Set {
             json: json!({ "attributes": attributes, "tags": tags }),
             secrets: vec![("/value".to_owned(), value)],
         };
-        let reply = context.cloud.send(&request).await?;
+        let reply = match context.cloud.send(&request).await {
+            Err(failure) if has_detail(&failure, "ObjectIsDeletedButRecoverable") => {
+                recover(context, &self.vault_url, &self.name).await?;
+                context.cloud.send(&request).await?
+            }
+            other => other?,
+        };
         Ok(wire::read::<Wire>(Self::NAME, &reply.body)?.of(&self.name))
     }
 

@@ -1,7 +1,7 @@
 //! Application registrations (reference/entra-azure.md, 2.2). State: the [`Application`].
 
 use async_trait::async_trait;
-use lockkeeper_cloud::{Failure, Method};
+use lockkeeper_cloud::{Class as FailureClass, Failure, Method};
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,6 +29,7 @@ struct Wire {
     id: String,
     app_id: String,
     display_name: Option<String>,
+    unique_name: Option<String>,
 }
 
 impl Wire {
@@ -57,6 +58,26 @@ async fn look_up(
     Ok(Some(
         wire::read::<Wire>(operation, &reply.body)?.named(unique_name),
     ))
+}
+
+/// Brings back the deleted application that has the unique name, if there is one (section 2.2).
+async fn restore(
+    context: &Context<'_>,
+    unique_name: &str,
+) -> Result<Option<Application>, Failure> {
+    const DELETED: &str = "/v1.0/directory/deletedItems/microsoft.graph.application";
+    const RESTORE: &str = "/v1.0/directory/deletedItems/{}/restore";
+    let request = graph(Create::NAME, Method::Get, DELETED, &[])?;
+    let deleted = wire::pages::<Wire>(context.cloud, request, "@odata.nextLink").await?;
+    let Some(ours) = deleted
+        .into_iter()
+        .find(|item| item.unique_name.as_deref() == Some(unique_name))
+    else {
+        return Ok(None);
+    };
+    let request = graph(Create::NAME, Method::Post, RESTORE, &[&ours.id])?.idempotent(true);
+    context.cloud.send(&request).await?;
+    Ok(Some(ours.named(unique_name)))
 }
 
 fn object(unique_name: &str) -> Object {
@@ -93,7 +114,7 @@ impl Read for Find {
 }
 
 /// Creates a single-tenant application that the caller owns. One that has the unique name already
-/// is given back unchanged.
+/// is given back unchanged; one that was deleted lately is restored.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
@@ -125,7 +146,13 @@ impl Write for Create {
         let body = json!({ "displayName": self.display_name, "signInAudience": "AzureADMyOrg" });
         let body = owned(context, body).await?;
         let request = upsert(Self::NAME, BY_UNIQUE_NAME, &self.unique_name, body)?;
-        let reply = context.cloud.send(&request).await.map_err(explained)?;
+        let reply = match context.cloud.send(&request).await.map_err(explained) {
+            Err(failure) if failure.class == FailureClass::Conflict => {
+                // A deleted application keeps its unique name for 30 days; ours is wanted again.
+                return restore(context, &self.unique_name).await?.ok_or(failure);
+            }
+            other => other?,
+        };
         if reply.status == 201 {
             return Ok(wire::read::<Wire>(Self::NAME, &reply.body)?.named(&self.unique_name));
         }
