@@ -25,7 +25,7 @@ impl Guest for Scope {
             let written = vault::keep(vault, &inputs.secrets)?;
             let patience = if new_role { 2 * LONG } else { SHORT };
             let created = scope(&name, Some(vault), patience)?;
-            vault::probe(&name, vault, &inputs.secrets, patience)?;
+            vault::probe(&name, patience)?;
             (created, written)
         } else {
             let created = scope(&name, None, SHORT)?;

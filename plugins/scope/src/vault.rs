@@ -187,39 +187,16 @@ fn refusal(error: Error) -> StepError {
     }
 }
 
-/// Lists the scope until Databricks sees the secrets through the vault: that the scope was made
-/// does not prove that it can be read.
-pub(crate) fn probe(
-    scope: &str,
-    vault: &KeyVault,
-    entries: &[Entry],
-    patience: u64,
-) -> Result<(), StepError> {
-    let operation = "databricks/secrets.list";
+/// Lists the scope until Databricks can read the vault behind it: that the scope was made does not
+/// prove it. Which keys it lists is the vault's business, and was read back there.
+pub(crate) fn probe(scope: &str, patience: u64) -> Result<(), StepError> {
     let read = until(
         "Databricks can read the Key Vault",
         patience.max(SHORT),
-        || {
-            let keys = match secrets::list(scope) {
-                Ok(keys) => keys,
-                Err(error) if is_unreadable(&error) || error.is_missing() => {
-                    return Ok(Attempt::Again(error));
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let lacking = entries
-                .iter()
-                .find(|entry| !keys.iter().any(|key| key.eq_ignore_ascii_case(&entry.name)));
-            Ok(match lacking {
-                None => Attempt::Done(()),
-                Some(entry) => {
-                    let message = format!(
-                        "Databricks does not see {} in {}",
-                        entry.name, vault.vault_url
-                    );
-                    Attempt::not_visible(operation, message)
-                }
-            })
+        || match secrets::list(scope) {
+            Ok(_) => Ok(Attempt::Done(())),
+            Err(error) if is_unreadable(&error) || error.is_missing() => Ok(Attempt::Again(error)),
+            Err(error) => Err(error.into()),
         },
     );
     read.map_err(unreadable)
