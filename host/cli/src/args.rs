@@ -123,8 +123,8 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// A target of lockkeeper.toml; the simulator when there is none.
-    #[arg(long, env = "LOCKKEEPER_TARGET")]
-    pub(crate) target: Option<String>,
+    #[arg(long = "target", id = "target", value_name = "NAME", env = "LOCKKEEPER_TARGET")]
+    pub(crate) name: Option<String>,
     /// The embedded simulator's timing: instant, typical, slow or flapping.
     #[arg(long, default_value = "instant", env = "LOCKKEEPER_SIM_PROFILE")]
     pub(crate) sim_profile: String,

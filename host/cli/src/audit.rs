@@ -98,7 +98,7 @@ fn last_line(path: &Path) -> io::Result<Option<String>> {
         let start = length.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
         let lines: Vec<String> =
-            BufReader::new(&file).split(b'\n').map_while(Result::ok).map(lossy).collect();
+            BufReader::new(&file).split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
         match lines.last() {
             Some(line) if start == 0 || lines.len() > 1 => return Ok(Some(line.clone())),
             None => return Ok(None),
@@ -107,12 +107,8 @@ fn last_line(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn lossy(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn digest(line: &str) -> String {
-    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(line))
 }
 
 impl Listener for Audit {

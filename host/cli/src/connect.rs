@@ -110,7 +110,7 @@ pub(crate) async fn connect(
     asked: &args::Target,
     printer: &Printer,
 ) -> Result<Connection, Problem> {
-    let (name, place) = project.place(asked.target.as_deref())?;
+    let (name, place) = project.place(asked.name.as_deref())?;
     let (target, simulator) = match place {
         Place::Cloud(target) => (*target, None),
         Place::Simulator => simulated(project, asked, printer).await?,

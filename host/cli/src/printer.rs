@@ -30,6 +30,7 @@ impl Printer {
         Self { output: global.output, quiet: global.quiet, stderr: Mutex::new(()) }
     }
 
+    #[expect(clippy::unused_self, reason = "results go through the one printer, like all else")]
     /// Prints text that is the command's result. A reader that went away is no error.
     pub(crate) fn result(&self, text: &str) -> Result<(), Problem> {
         let mut stdout = anstream::stdout().lock();
@@ -80,6 +81,7 @@ impl Printer {
         self.quiet == 0 && io::stderr().is_terminal() && std::env::var_os("CI").is_none()
     }
 
+    #[expect(clippy::unused_self, reason = "the printer alone knows of colour")]
     /// Whether colour reaches stderr, for what renders its own.
     pub(crate) fn colours_stderr(&self) -> bool {
         anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never

@@ -83,7 +83,7 @@ impl Progress {
     /// Prints a line above whatever redraws.
     fn say(&self, line: &str) {
         match &self.live {
-            Some(live) => live.suspend(|| self.printer.say(line)),
+            Some(bars) => bars.suspend(|| self.printer.say(line)),
             None => self.printer.say(line),
         }
     }

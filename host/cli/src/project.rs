@@ -117,8 +117,7 @@ impl Project {
     /// The keys of this project's sealed secrets: apart from its state, in a folder of this user.
     pub(crate) fn keys(&self) -> Result<KeyRing, Problem> {
         let state = std::path::absolute(self.state()).unwrap_or_else(|_| self.state());
-        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("{:x}", Sha256::digest(state.as_os_str().as_encoded_bytes()));
         let folder = match std::env::var_os("LOCKKEEPER_KEYS") {
             Some(folder) => PathBuf::from(folder),
             None => user_folder("XDG_DATA_HOME", ".local/share")?.join("keys"),

@@ -35,9 +35,7 @@ impl Lock {
         run: &str,
         queued: impl FnOnce(&str),
     ) -> Result<Self, LockError> {
-        let name: String =
-            Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let path = folder.join(format!("{name}.lock"));
+        let path = folder.join(format!("{:x}.lock", Sha256::digest(key)));
         let failed = |error| LockError { path: path.clone(), error };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut file = OpenOptions::new()

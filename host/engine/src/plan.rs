@@ -81,9 +81,7 @@ impl PlanReport {
             self.inputs,
             calls
         ]);
-        let digest = Sha256::digest(bound.to_string());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{:x}", Sha256::digest(bound.to_string()))
     }
 
     /// What differs between this plan and a newer one of the same workflow, in words.

@@ -623,5 +623,5 @@ fn outcome_word(result: RunResult) -> &'static str {
 
 /// SHA-256 in lower-case hexadecimal.
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))
 }

@@ -180,7 +180,7 @@ impl Schedule<'_> {
                     Decision::Unknown { step: after } => {
                         let reason = format!("decided after {after}");
                         self.skip(step, reason, scope, progress)?;
-                        scope.steps.insert(name.to_owned(), self.unknown_outputs(step));
+                        scope.steps.insert(name.to_owned(), unknown_outputs(step));
                     }
                 }
             }
@@ -341,19 +341,20 @@ impl Schedule<'_> {
         Ok(Some(StepFailure::new("LK9102", said.join("; "))))
     }
 
-    fn unknown_outputs(&self, step: &Step) -> Value {
-        let outputs = step.outputs.iter().map(|field| {
-            let placeholder = unknown::placeholder(step.name.as_str(), &field.name);
-            (field.name.clone(), Value::String(placeholder))
-        });
-        Value::Object(outputs.collect())
-    }
-
     fn step(&self, name: &str) -> Result<&Step, Stopped> {
         self.workflow.step(name).ok_or_else(|| {
             halted_by(Fault::Stopped(format!("the workflow has no step `{name}` any more")))
         })
     }
+}
+
+/// Outputs of a step that a plan cannot decide about.
+fn unknown_outputs(step: &Step) -> Value {
+    let outputs = step.outputs.iter().map(|field| {
+        let placeholder = unknown::placeholder(step.name.as_str(), &field.name);
+        (field.name.clone(), Value::String(placeholder))
+    });
+    Value::Object(outputs.collect())
 }
 
 fn halted_by(fault: Fault) -> Stopped {

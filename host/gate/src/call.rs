@@ -20,7 +20,7 @@ impl Call {
         let mut hasher = Sha256::new();
         hasher.update(self.operation.as_bytes());
         hash_value(&mut hasher, &self.arguments);
-        hex(&hasher.finalize())
+        format!("{:x}", hasher.finalize())
     }
 }
 
@@ -48,10 +48,6 @@ fn hash_value(hasher: &mut Sha256, value: &Value) {
             hasher.update(b"\n");
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

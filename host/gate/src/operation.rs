@@ -2,7 +2,7 @@
 //! says of it, how a lost outcome is reconciled, and its inverse.
 //!
 //! An operation is a struct whose fields are the parameters of the WIT function of the same name
-//! (in snake_case); a value of it is a call. Adding one is a WIT function and an `impl` of
+//! (in `snake_case`); a value of it is a call. Adding one is a WIT function and an `impl` of
 //! [`Read`] or [`Write`], listed in [`crate::operations`].
 
 use async_trait::async_trait;

@@ -63,7 +63,7 @@ pub(super) async fn drift(
     let run = journal.run(last.as_deref().unwrap_or(what)).await?;
     let source = recorded_source(&run);
     let target = args::Target {
-        target: target.target.clone().or_else(|| Some(run.beginning.target.clone())),
+        name: target.name.clone().or_else(|| Some(run.beginning.target.clone())),
         ..target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;

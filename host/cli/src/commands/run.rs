@@ -198,7 +198,7 @@ pub(super) async fn resume(
     let recorded = open_journal(&project)?.run(run).await?;
     let source = recorded_source(&recorded);
     let target = args::Target {
-        target: target.target.clone().or_else(|| Some(recorded.beginning.target.clone())),
+        name: target.name.clone().or_else(|| Some(recorded.beginning.target.clone())),
         ..target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;

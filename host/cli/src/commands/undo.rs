@@ -21,7 +21,7 @@ pub(super) async fn undo(
     let run = open_journal(&project)?.run(&command.run).await?;
     let source = recorded_source(&run);
     let target = args::Target {
-        target: command.target.target.clone().or_else(|| Some(run.beginning.target.clone())),
+        name: command.target.name.clone().or_else(|| Some(run.beginning.target.clone())),
         ..command.target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;
