@@ -1,7 +1,7 @@
 //! The audit log: a line per event that matters to a reviewer, each bound to the one before.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,7 +21,48 @@ pub(crate) struct Audit {
     path: PathBuf,
     actor: String,
     target: String,
-    file: Mutex<File>,
+    end: Mutex<End>,
+}
+
+/// The log, and its last line as this process left it.
+struct End {
+    file: File,
+    /// The file's length after that line; another one means that somebody else wrote meanwhile.
+    length: u64,
+    seq: u64,
+    digest: String,
+}
+
+impl End {
+    /// Finds the last line again, unless it is the one this process wrote. Under the file's lock.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length == self.length {
+            return Ok(());
+        }
+        (self.seq, self.digest) = match last_line(&mut self.file, length)? {
+            None => (0, GENESIS.to_owned()),
+            Some(line) => (
+                serde_json::from_str::<serde_json::Value>(&line)
+                    .ok()
+                    .and_then(|line| line.get("seq")?.as_u64())
+                    .unwrap_or_default(),
+                digest(&line),
+            ),
+        };
+        self.length = length;
+        Ok(())
+    }
+
+    /// Writes `line`, which `seq` numbers. One that is cut short is found again at the next.
+    fn write(&mut self, line: &str, seq: u64) -> io::Result<()> {
+        let digest = digest(line);
+        let line = format!("{line}\n");
+        self.file.write_all(line.as_bytes())?;
+        self.length += line.len() as u64;
+        (self.seq, self.digest) = (seq, digest);
+        Ok(())
+    }
 }
 
 impl Audit {
@@ -43,26 +84,16 @@ impl Audit {
             path: path.to_owned(),
             actor: actor.to_owned(),
             target: target.to_owned(),
-            file: Mutex::new(file),
+            end: Mutex::new(End { file, length: 0, seq: 0, digest: GENESIS.to_owned() }),
         })
     }
 
     fn append(&self, run: &str, step: Option<&str>, event: &Event) -> io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.lock()?;
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.file.lock()?;
         let appended = (|| {
-            let last = last_line(&self.path)?;
-            let (seq, prev) = match &last {
-                None => (1, GENESIS.to_owned()),
-                Some(line) => (
-                    serde_json::from_str::<serde_json::Value>(line)
-                        .ok()
-                        .and_then(|line| line.get("seq")?.as_u64())
-                        .unwrap_or_default()
-                        + 1,
-                    digest(line),
-                ),
-            };
+            end.catch_up()?;
+            let seq = end.seq + 1;
             let line = json!({
                 "v": 1,
                 "seq": seq,
@@ -73,32 +104,29 @@ impl Audit {
                 "run": run,
                 "step": step,
                 "event": event,
-                "prev": prev,
+                "prev": end.digest,
             });
-            file.write_all(format!("{line}\n").as_bytes())?;
-            // A write's intent and a run's beginning and end are on disk before anything follows.
-            if !matches!(event, Event::CallOutcome { outcome: Outcome::Done, .. }) {
-                file.sync_data()?;
-            }
-            Ok(())
+            end.write(&line.to_string(), seq)
         })();
-        file.unlock()?;
-        appended
+        end.file.unlock()?;
+        appended?;
+        // A write's intent and a run's beginning and end are on disk before anything follows.
+        if !matches!(event, Event::CallOutcome { outcome: Outcome::Done, .. }) {
+            end.file.sync_data()?;
+        }
+        Ok(())
     }
 }
 
-/// The last line of the log, read from its end.
-fn last_line(path: &Path) -> io::Result<Option<String>> {
-    use std::io::{Seek as _, SeekFrom};
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+/// The last line of a log of `length` bytes, read from its end.
+fn last_line(file: &mut File, length: u64) -> io::Result<Option<String>> {
     // A line is a few hundred bytes; a window that holds none whole is widened.
     let mut window = 16 * 1024;
     loop {
         let start = length.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
         let lines: Vec<String> =
-            BufReader::new(&file).split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+            BufReader::new(&mut *file).split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
         match lines.last() {
             Some(line) if start == 0 || lines.len() > 1 => return Ok(Some(line.clone())),
             None => return Ok(None),
@@ -143,14 +171,18 @@ mod tests {
     fn every_line_is_bound_to_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        for status in ["failed", "succeeded", "cancelled"] {
-            let audit = Audit::open(&path, "ana@contoso.com", "sim").unwrap();
+        // Two processes at once, and a third that comes back.
+        let one = Audit::open(&path, "ana@contoso.com", "sim").unwrap();
+        let other = Audit::open(&path, "bob@contoso.com", "sim").unwrap();
+        for (audit, status) in
+            [(&one, "failed"), (&one, "succeeded"), (&other, "cancelled"), (&one, "failed")]
+        {
             audit.hear("7Q3M", None, &Event::RunEnd { status: status.to_owned() }).unwrap();
             audit.hear("7Q3M", None, &Event::StepProgress { message: "x".into() }).unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         let mut prev = GENESIS.to_owned();
         for (index, line) in lines.iter().enumerate() {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -2,9 +2,13 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use serde::Serialize;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::args::{Color, Global, Output};
 use crate::exit::{Exit, Problem};
@@ -14,6 +18,8 @@ pub(crate) struct Printer {
     pub(crate) output: Output,
     pub(crate) quiet: u8,
     stderr: Mutex<()>,
+    /// Whether the first line of ndjson, which says the version, has been printed.
+    version_told: AtomicBool,
 }
 
 impl Printer {
@@ -27,7 +33,12 @@ impl Printer {
             Color::Always => ColorChoice::Always.write_global(),
             Color::Never => ColorChoice::Never.write_global(),
         }
-        Self { output: global.output, quiet: global.quiet, stderr: Mutex::new(()) }
+        Self {
+            output: global.output,
+            quiet: global.quiet,
+            stderr: Mutex::new(()),
+            version_told: AtomicBool::new(false),
+        }
     }
 
     #[expect(clippy::unused_self, reason = "results go through the one printer, like all else")]
@@ -48,13 +59,44 @@ impl Printer {
         }
     }
 
-    /// Prints a value that is the command's result: one JSON document, on one line for ndjson.
-    pub(crate) fn json<T: Serialize>(&self, value: &T) -> Result<(), Problem> {
-        let text = match self.output {
-            Output::Ndjson => serde_json::to_string(value),
-            Output::Json | Output::Text => serde_json::to_string_pretty(value),
-        };
-        self.result(&text.map_err(|error| Problem::new(Exit::Internal, error.to_string()))?)
+    /// Prints a value that is the command's result: one JSON document, or for ndjson a line that
+    /// says its type.
+    pub(crate) fn json<T: Serialize>(&self, kind: &str, value: &T) -> Result<(), Problem> {
+        let internal = |error: serde_json::Error| Problem::new(Exit::Internal, error.to_string());
+        let value = serde_json::to_value(value).map_err(internal)?;
+        match self.output {
+            Output::Ndjson => self.line(kind, &json!({ "message": kind }), value),
+            Output::Json | Output::Text => {
+                self.result(&serde_json::to_string_pretty(&value).map_err(internal)?)
+            }
+        }
+    }
+
+    /// Prints a line of ndjson: what every line has, `first`, and `value`'s fields, or itself as
+    /// `value` when it has none.
+    pub(crate) fn line(&self, kind: &str, first: &Value, value: Value) -> Result<(), Problem> {
+        if !self.version_told.swap(true, Ordering::SeqCst) {
+            let version = json!({ "lockkeeper": env!("CARGO_PKG_VERSION") });
+            self.line("version", &json!({ "message": "lockkeeper" }), version)?;
+        }
+        let mut line = serde_json::Map::new();
+        line.insert("v".to_owned(), 1.into());
+        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        line.insert("time".to_owned(), now.into());
+        line.insert("type".to_owned(), kind.into());
+        for fields in [first.clone(), value] {
+            match fields {
+                Value::Object(fields) => {
+                    for (name, value) in fields {
+                        line.entry(name).or_insert(value);
+                    }
+                }
+                other => {
+                    line.insert("value".to_owned(), other);
+                }
+            }
+        }
+        self.result(&Value::Object(line).to_string())
     }
 
     /// Whether the result is JSON rather than text.

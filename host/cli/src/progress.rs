@@ -9,8 +9,6 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lockkeeper_gate::{Event, Listener, ListenerError};
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::args::Output;
 use crate::printer::Printer;
@@ -167,21 +165,16 @@ impl Progress {
     }
 
     fn ndjson(&self, run: &str, step: Option<&str>, event: &Event) -> Result<(), ListenerError> {
-        let mut line = json!({
-            "v": 1,
-            "time": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
-            "run": run,
-            "step": step,
-            "message": message(step, event),
-        });
-        if let (Some(line), Ok(serde_json::Value::Object(event))) =
-            (line.as_object_mut(), serde_json::to_value(event))
-        {
-            for (name, value) in event {
-                line.entry(name).or_insert(value);
-            }
-        }
-        self.printer.json(&line).map_err(|problem| ListenerError(problem.message))
+        let mut value = serde_json::to_value(event).unwrap_or_default();
+        let kind = value
+            .as_object_mut()
+            .and_then(|fields| fields.remove("type"))
+            .and_then(|kind| kind.as_str().map(str::to_owned))
+            .unwrap_or_default();
+        let first = json!({ "message": message(step, event), "run": run, "step": step });
+        self.printer
+            .line(&kind, &first, value)
+            .map_err(|problem| ListenerError(problem.message))
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn check(
         Err(problem) => return Err(problem),
     };
     if printer.wants_json() {
-        printer.json(&json!({ "ok": checked.is_some(), "diagnostics": diagnostics }))?;
+        printer.json("diagnostics", &json!({ "ok": checked.is_some(), "diagnostics": diagnostics }))?;
     } else {
         show::diagnostics(printer, &diagnostics);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::printer::Printer;
-use crate::project::FILE;
+use crate::project::{FILE, Project, runtime};
 
 /// What a new project's file begins with; the grants follow.
 const HEAD: &str = r#"# The operator's file: where workflows run, and what plugins may do.
@@ -51,6 +51,14 @@ pub(super) fn init(folder: Option<PathBuf>, printer: &Printer) -> Result<Exit, P
     }
     files::write(&file, &format!("{HEAD}{}", lockkeeper_plugins::GRANTS))?;
     printer.say(&format!("  Wrote   {}", file.display()));
+    let project = Project::find(Some(&folder))?;
+    let catalogue = project.catalogue(&runtime()?, None)?;
+    let signatures: Vec<_> = catalogue.signatures().cloned().collect();
+    let schema = project.state().join("schema");
+    files::make_folder(&schema)?;
+    let text = serde_json::to_string_pretty(&lockkeeper_workflow::schema(&signatures))
+        .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+    files::write(&schema.join("workflow-1.json"), &text)?;
     printer.say("  Next    lockkeeper run onboard -i app_name=etl-demo");
     Ok(Exit::Done)
 }

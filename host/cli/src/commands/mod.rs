@@ -38,7 +38,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
         Command::Schema(Schema::Workflow) => {
             let catalogue = find()?.catalogue(&runtime()?, None)?;
             let signatures: Vec<_> = catalogue.signatures().cloned().collect();
-            printer.json(&lockkeeper_workflow::schema(&signatures)).map(|()| Exit::Done)
+            printer.json("schema", &lockkeeper_workflow::schema(&signatures)).map(|()| Exit::Done)
         }
         Command::Sim(Sim::Reset) => sim::reset(&find()?, printer),
         Command::Sim(Sim::Calls) => sim::calls(&find()?, printer),

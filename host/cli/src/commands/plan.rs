@@ -34,7 +34,7 @@ pub(super) async fn plan(
         files::write(path, &text)?;
     }
     if printer.wants_json() {
-        printer.json(&planned)?;
+        printer.json("plan", &planned)?;
     } else {
         printer.result(&show::plan(&planned, command.out.as_deref()))?;
     }
@@ -71,7 +71,7 @@ pub(super) async fn drift(
     session.close().await;
     let found = found?;
     if printer.wants_json() {
-        printer.json(&json!({ "run": run.summary.id, "differences": found }))?;
+        printer.json("drift", &json!({ "run": run.summary.id, "differences": found }))?;
     } else {
         printer.result(&show::drift(&run.summary.id, &found))?;
     }

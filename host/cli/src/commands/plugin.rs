@@ -34,7 +34,7 @@ pub(super) fn plugin(
         })?
     };
     if printer.wants_json() {
-        printer.json(&signature)?;
+        printer.json("plugin", &signature)?;
         return Ok(Exit::Done);
     }
     let mut text = format!("{}  sha256:{}\n", signature.plugin, signature.digest);

@@ -226,7 +226,7 @@ pub(super) fn recorded_source(run: &lockkeeper_journal::Run) -> Arc<Source> {
 /// Prints what a run came to.
 fn finish(printer: &Printer, workflow: &Workflow, report: &RunReport) -> Result<Exit, Problem> {
     if printer.wants_json() {
-        printer.json(report)?;
+        printer.json("run_summary", report)?;
     } else {
         show::outputs(printer, report)?;
     }

@@ -23,7 +23,7 @@ pub(super) async fn runs(
     if !project.journal().exists() {
         return match command {
             Runs::List { .. } if printer.wants_json() => {
-                printer.json(&json!([])).map(|()| Exit::Done)
+                printer.json("runs", &json!([])).map(|()| Exit::Done)
             }
             Runs::List { .. } => printer.result("  No runs yet").map(|()| Exit::Done),
             Runs::Show { run } | Runs::Watch { run } => {
@@ -50,7 +50,7 @@ async fn list(
     let filter = RunFilter { workflow, ..RunFilter::default() };
     let list = store.runs(filter).await.map_err(LookupError::from)?;
     if printer.wants_json() {
-        printer.json(&list.runs)?;
+        printer.json("runs", &list.runs)?;
     } else {
         let now = OffsetDateTime::now_utc();
         let rows: Vec<Vec<String>> = list
@@ -81,7 +81,7 @@ async fn list(
 async fn show_run(store: &Store, run: &Run, printer: &Printer) -> Result<Exit, Problem> {
     let history = store.history(&run.summary.id).await?;
     if printer.wants_json() {
-        printer.json(&json!({ "run": run.summary, "entries": history.entries }))?;
+        printer.json("run", &json!({ "run": run.summary, "entries": history.entries }))?;
     } else {
         printer.result(&describe(run, &history.entries))?;
     }
@@ -151,7 +151,7 @@ async fn watch(store: &Store, run: &str, printer: &Printer) -> Result<Exit, Prob
                 _ => continue,
             };
             if printer.wants_json() {
-                printer.json(entry)?;
+                printer.json("entry", entry)?;
             } else {
                 printer.result(&format!("  {:<14} {text}", entry.address))?;
             }

@@ -39,7 +39,7 @@ pub(super) async fn start(
     let ca = folder.join("ca.pem");
     files::write(&ca, &serving.ca_pem)?;
     if printer.wants_json() {
-        printer.json(&serving)?;
+        printer.json("serving", &serving)?;
     } else {
         printer.result(&format!(
             "  Serving   https://{}  and  http://{}\n  Authority {}\n  Workspace {}\n  Other lockkeeper commands in this folder use it; Ctrl-C ends it",
@@ -82,7 +82,7 @@ pub(super) fn calls(project: &Project, printer: &Printer) -> Result<Exit, Proble
     let records: Vec<RequestRecord> =
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     if printer.wants_json() {
-        printer.json(&records)?;
+        printer.json("requests", &records)?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = records

@@ -65,7 +65,7 @@ async fn carry_out(
 /// Prints what an undo came to.
 pub(super) fn finish(printer: &Printer, report: &UndoReport) -> Result<Exit, Problem> {
     if printer.wants_json() {
-        printer.json(report)?;
+        printer.json("undo_summary", report)?;
     } else {
         printer.result(&show::undo_report(report))?;
     }

@@ -28,7 +28,7 @@ pub(super) fn workflow(
                     .iter()
                     .map(|(name, path, title)| json!({ "name": name, "path": path, "title": title }))
                     .collect();
-                printer.json(&rows)?;
+                printer.json("workflows", &rows)?;
             } else {
                 let rows: Vec<_> =
                     rows.into_iter().map(|(name, path, title)| vec![name, path, title]).collect();
