@@ -84,7 +84,12 @@ impl Audit {
             path: path.to_owned(),
             actor: actor.to_owned(),
             target: target.to_owned(),
-            end: Mutex::new(End { file, length: 0, seq: 0, digest: GENESIS.to_owned() }),
+            end: Mutex::new(End {
+                file,
+                length: 0,
+                seq: 0,
+                digest: GENESIS.to_owned(),
+            }),
         })
     }
 
@@ -111,7 +116,13 @@ impl Audit {
         end.file.unlock()?;
         appended?;
         // A write's intent and a run's beginning and end are on disk before anything follows.
-        if !matches!(event, Event::CallOutcome { outcome: Outcome::Done, .. }) {
+        if !matches!(
+            event,
+            Event::CallOutcome {
+                outcome: Outcome::Done,
+                ..
+            }
+        ) {
             end.file.sync_data()?;
         }
         Ok(())
@@ -125,8 +136,11 @@ fn last_line(file: &mut File, length: u64) -> io::Result<Option<String>> {
     loop {
         let start = length.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
-        let lines: Vec<String> =
-            BufReader::new(&mut *file).split(b'\n').map_while(Result::ok).map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+        let lines: Vec<String> = BufReader::new(&mut *file)
+            .split(b'\n')
+            .map_while(Result::ok)
+            .map(|line| String::from_utf8_lossy(&line).into_owned())
+            .collect();
         match lines.last() {
             Some(line) if start == 0 || lines.len() > 1 => return Ok(Some(line.clone())),
             None => return Ok(None),
@@ -158,7 +172,10 @@ impl Listener for Audit {
             return Ok(());
         }
         self.append(run, step, event).map_err(|error| {
-            ListenerError(format!("cannot write the audit log {}: {error}", self.path.display()))
+            ListenerError(format!(
+                "cannot write the audit log {}: {error}",
+                self.path.display()
+            ))
         })
     }
 }
@@ -174,11 +191,30 @@ mod tests {
         // Two processes at once, and a third that comes back.
         let one = Audit::open(&path, "ana@contoso.com", "sim").unwrap();
         let other = Audit::open(&path, "bob@contoso.com", "sim").unwrap();
-        for (audit, status) in
-            [(&one, "failed"), (&one, "succeeded"), (&other, "cancelled"), (&one, "failed")]
-        {
-            audit.hear("7Q3M", None, &Event::RunEnd { status: status.to_owned() }).unwrap();
-            audit.hear("7Q3M", None, &Event::StepProgress { message: "x".into() }).unwrap();
+        for (audit, status) in [
+            (&one, "failed"),
+            (&one, "succeeded"),
+            (&other, "cancelled"),
+            (&one, "failed"),
+        ] {
+            audit
+                .hear(
+                    "7Q3M",
+                    None,
+                    &Event::RunEnd {
+                        status: status.to_owned(),
+                    },
+                )
+                .unwrap();
+            audit
+                .hear(
+                    "7Q3M",
+                    None,
+                    &Event::StepProgress {
+                        message: "x".into(),
+                    },
+                )
+                .unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
