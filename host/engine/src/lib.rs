@@ -1,6 +1,7 @@
 //! Runs a checked workflow: schedules its steps and carries their values.
 
 mod catalogue;
+mod crash;
 mod drift;
 mod lock;
 mod plan;

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::catalogue::Catalogue;
+use crate::crash;
 use crate::drift::{self, Difference};
 use crate::lock::{Lock, LockError};
 use crate::plan::PlanReport;
@@ -340,7 +341,9 @@ impl Engine {
             mode,
             parent,
         };
-        Ok(self.store.create_run(new).await?)
+        let id = self.store.create_run(new).await?;
+        crash::point("begin:recorded");
+        Ok(id)
     }
 
     fn plugin_digests(&self, workflow: &Workflow) -> BTreeMap<String, String> {
@@ -445,6 +448,7 @@ impl Engine {
         let begun = self.store.run(id).await?.beginning;
         let (lease, _heartbeat) = self.hold(id).await?;
         let gate = self.gate(&lease)?;
+        crash::point("begin:held");
         let mut scope = self.scope(&begun.inputs, Some(id), &begun.actor, begun.started_at);
         let _lock = match workflow
             .evaluate_lock(&scope)
@@ -475,7 +479,7 @@ impl Engine {
                 cancellation.cancel();
             })
         });
-        let mut durable = lease.invocation("");
+        let mut durable = crash::watched(lease.invocation(""));
         let schedule = Schedule {
             workflow,
             catalogue: &self.catalogue,
@@ -483,7 +487,7 @@ impl Engine {
             seed: begun.seed,
             started_at: begun.started_at,
         };
-        let (steps, stopped) = schedule.run(&mut durable, &mut scope).await;
+        let (steps, stopped) = schedule.run(durable.as_mut(), &mut scope).await;
         let timed_out = deadline.is_some_and(|deadline| {
             let expired = deadline.is_finished();
             deadline.abort();
@@ -543,10 +547,14 @@ impl Engine {
         };
         let outcome = serde_json::to_value(report)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
-        lease.finish(ending, outcome).await?;
+        crash::point("end:before");
         if ending == Ending::Succeeded {
+            // First, so that no crash leaves a finished run's key behind: nobody resumes that run.
             self.forget_secrets(&report.run).await?;
+            crash::point("end:forgotten");
         }
+        lease.finish(ending, outcome).await?;
+        crash::point("end:recorded");
         let status = outcome_word(report.result).to_owned();
         gate.events.tell(None, &Event::RunEnd { status })?;
         Ok(())
@@ -567,6 +575,7 @@ impl Engine {
     ) -> Result<UndoReport, EngineError> {
         let (lease, _heartbeat) = self.hold(id).await?;
         let gate = self.gate(&lease)?;
+        crash::point("begin:held");
         gate.events.tell(
             None,
             &Event::RunStart {
@@ -576,7 +585,7 @@ impl Engine {
                 resumed,
             },
         )?;
-        let carried_out = undo::carry_out(gate.clone(), plan, Box::new(lease.invocation("undo#1"))).await;
+        let carried_out = undo::carry_out(gate.clone(), plan, crash::watched(lease.invocation("undo#1"))).await;
         let (undone, left) = match carried_out {
             Ok(done) => done,
             Err(Halt::Cancelled) => {
@@ -591,12 +600,15 @@ impl Engine {
         let ending = if complete { Ending::Succeeded } else { Ending::Failed };
         let outcome = serde_json::to_value(&report)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
-        lease.finish(ending, outcome).await?;
+        crash::point("end:before");
         self.forget_secrets(id).await?;
         if complete {
             // What the run itself had sealed is of no use once it is taken back.
             self.forget_secrets(&plan.run).await?;
         }
+        crash::point("end:forgotten");
+        lease.finish(ending, outcome).await?;
+        crash::point("end:recorded");
         let status = if complete { "succeeded" } else { "failed" }.to_owned();
         gate.events.tell(None, &Event::RunEnd { status })?;
         Ok(report)
