@@ -12,11 +12,12 @@ use lockkeeper_gate::{
 };
 use lockkeeper_journal::{
     AcquireError, Ending, Fault, HEARTBEAT, Holder, Lease, LookupError, Memory, Mode as RunMode, NewRun, Run,
-    StorageFault, Store,
+    RunFilter, Status, StorageFault, Store,
 };
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Diagnostic, Scope, Undo, Workflow};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::Deserialize as _;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -26,7 +27,7 @@ use crate::catalogue::Catalogue;
 use crate::crash;
 use crate::drift::{self, Difference};
 use crate::lock::{Lock, LockError};
-use crate::plan::PlanReport;
+use crate::plan::{ChangedOutside, PlanReport, Sent};
 use crate::report::{RunReport, RunResult};
 use crate::schedule::{Schedule, Stopped};
 use crate::undo::{self, LeftBehind, UndoPlan, UndoReport, UndoSelection};
@@ -177,20 +178,21 @@ impl Engine {
         self.advance(workflow, &run.summary.id, true).await
     }
 
-    /// What a run would do.
+    /// What a run would do. Its steps see `now` as the time, so that two plans of one world are
+    /// equal.
     pub async fn plan(
         &self,
         workflow: &Workflow,
         given: &BTreeMap<String, Value>,
+        now: OffsetDateTime,
     ) -> Result<PlanReport, EngineError> {
-        let now = OffsetDateTime::now_utc();
         let inputs = self.bind(workflow, given, now)?;
         let events = Events::new("plan", &self.listeners);
         let gate = Arc::new(RunGate::new(
             self.cloud.clone(),
             Secrets::in_memory(),
             events,
-            Mode::Plan(Plan::default()),
+            Mode::Plan(Plan::new(now)),
             self.cancellation.clone(),
         ));
         let mut durable = Memory::default().invocation("plan");
@@ -241,10 +243,16 @@ impl Engine {
             workflow_digest: digest(&workflow.source.text),
             plugin_digests: self.plugin_digests(workflow),
             target: self.target.clone(),
+            made_at: now,
+            changed_outside: self.changed_outside(workflow, &inputs).await?,
             inputs,
             steps,
             calls,
             reads: plan.reads(),
+            requests: Sent {
+                gets: plan.requests().gets(),
+                writes: plan.requests().writes(),
+            },
             unchanged: plan.unchanged(),
             hash: String::new(),
         };
@@ -288,8 +296,9 @@ impl Engine {
         workflow: &Workflow,
         plan: &UndoPlan,
     ) -> Result<UndoReport, EngineError> {
-        let parent = self.store.run(&plan.run).await?;
-        let inputs = parent.beginning.inputs.clone();
+        // An undo's input is its plan, so that it takes back the same when it is gone on with.
+        let inputs = serde_json::to_value(plan)
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
         let now = OffsetDateTime::now_utc();
         let id =
             self.record(workflow, &inputs, now, RunMode::Undo, Some(plan.run.clone())).await?;
@@ -299,11 +308,12 @@ impl Engine {
     /// Goes on with an undo that was interrupted or cancelled.
     pub async fn resume_undo(&self, run: &str) -> Result<UndoReport, EngineError> {
         let run = self.store.run(run).await?;
-        let parent = run.summary.parent.clone().ok_or_else(|| {
-            EngineError::NotApplicable(format!("run {} is not an undo", run.summary.id))
-        })?;
-        // The calls were fixed when the undo began; an empty plan stands in until they are read.
-        let plan = UndoPlan { run: parent, items: Vec::new() };
+        if run.summary.mode != RunMode::Undo {
+            let id = &run.summary.id;
+            return Err(EngineError::NotApplicable(format!("run {id} is not an undo")));
+        }
+        let plan = UndoPlan::deserialize(&run.beginning.inputs)
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
         self.carry_out(&plan, &run.summary.id, true).await
     }
 
@@ -312,6 +322,31 @@ impl Engine {
         let run = self.store.run(run).await?;
         let record = self.record_of(&run.summary.id).await?;
         Ok(drift::differences(&self.looking_gate(&run.summary.id), &record).await?)
+    }
+
+    /// What changed since the last run of the workflow with the same inputs here that has not
+    /// been taken back.
+    async fn changed_outside(
+        &self,
+        workflow: &Workflow,
+        inputs: &Value,
+    ) -> Result<Option<ChangedOutside>, EngineError> {
+        let filter = RunFilter {
+            workflow: Some(workflow.name.as_str().to_owned()),
+            ..RunFilter::default()
+        };
+        let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
+        for summary in listed.runs {
+            let lasts = !matches!(summary.status, Status::Undone | Status::Running);
+            if summary.mode != RunMode::Run || summary.target != self.target || !lasts {
+                continue;
+            }
+            if self.store.run(&summary.id).await?.beginning.inputs == *inputs {
+                let differences = self.drift(&summary.id).await?;
+                return Ok(Some(ChangedOutside { since: summary.id, differences }));
+            }
+        }
+        Ok(None)
     }
 
     // ---- the parts ------------------------------------------------------------------------------
@@ -404,7 +439,7 @@ impl Engine {
             self.cloud.clone(),
             Secrets::in_memory(),
             Events::new(run, &self.listeners),
-            Mode::Plan(Plan::default()),
+            Mode::Plan(Plan::new(OffsetDateTime::now_utc())),
             self.cancellation.clone(),
         )
     }

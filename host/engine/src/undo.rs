@@ -137,7 +137,7 @@ impl UndoPlan {
     }
 }
 
-/// Makes the calls of `plan`, which the record of `durable` fixes at its first entry.
+/// Makes the calls of `plan`, the same one after a crash, which `durable` records.
 pub(crate) async fn carry_out(
     gate: Arc<RunGate>,
     plan: &UndoPlan,
@@ -151,10 +151,6 @@ pub(crate) async fn carry_out(
         Instant::now() + TIMEOUT,
         durable,
     );
-    let fixed = at_gate
-        .fix("undo-plan", serde_json::to_value(plan).unwrap_or_default())
-        .await?;
-    let plan: UndoPlan = serde_json::from_value(fixed).unwrap_or_else(|_| plan.clone());
     let mut left: Vec<LeftBehind> = Vec::new();
     let mut undone = 0;
     for (written, call) in plan.calls() {
@@ -177,6 +173,7 @@ pub(crate) async fn carry_out(
                 Ok(_) if plan.older_write_of_same_object(item) => continue,
                 Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,
                 Ok(Some(_)) => ("it is still there, or not as it was before".to_owned(), false),
+                Ok(None) if plan.went_with_what_the_step_made(item) => continue,
                 Ok(None) => ("it was there before and is gone now".to_owned(), false),
                 Err(failure) => (format!("whether it is gone cannot be told: {failure}"), false),
             },
@@ -221,6 +218,16 @@ impl UndoPlan {
                 other.written.object == item.written.object
                     && matches!(other.state, UndoState::Ready(_))
             })
+    }
+
+    /// Whether the step made something before it wrote this item, and that is taken back as well:
+    /// with a notebook go its permissions.
+    fn went_with_what_the_step_made(&self, item: &UndoItem) -> bool {
+        self.items.iter().skip_while(|other| *other != item).any(|older| {
+            older.written.step == item.written.step
+                && older.written.before.is_null()
+                && matches!(older.state, UndoState::Ready(_))
+        })
     }
 }
 
