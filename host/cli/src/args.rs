@@ -184,6 +184,9 @@ pub(crate) struct Undo {
     /// Leave what this step wrote. May be given more than once.
     #[arg(long, value_name = "STEP")]
     pub(crate) keep: Vec<String>,
+    /// Delete for good what services keep of deleted objects: the application and Key Vault secrets.
+    #[arg(long)]
+    pub(crate) purge: bool,
     /// Do it without asking.
     #[arg(long, short)]
     pub(crate) yes: bool,

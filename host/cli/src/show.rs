@@ -1,18 +1,18 @@
 //! How results look to people.
 
-use std::path::Path;
+mod plan;
+mod undo;
 
-use lockkeeper_engine::{
-    Difference, PlanReport, RunReport, RunResult, StepFailure, StepReport, StepResult, UndoPlan,
-    UndoReport, UndoState,
-};
-use lockkeeper_gate::{Change, PlannedCall};
+use lockkeeper_engine::{RunReport, RunResult, StepFailure, StepReport, StepResult};
 use lockkeeper_types::{Value, secret_name, unknown};
 use lockkeeper_workflow::{Diagnostic, Workflow};
 
 use crate::exit::Problem;
 use crate::explain;
 use crate::printer::Printer;
+
+pub(crate) use plan::{Making, plan};
+pub(crate) use undo::{drift, undo_plan, undo_report};
 
 /// Prints mistakes in workflow files to stderr, in rustc's frame; for GitHub Actions also as
 /// annotations.
@@ -167,171 +167,4 @@ fn step_failure(
         diagnostic = diagnostic.help(help.clone());
     }
     diagnostic.render(printer.colours_stderr())
-}
-
-fn symbol(change: Change) -> char {
-    match change {
-        Change::Create => '+',
-        Change::Update => '~',
-        Change::Delete => '-',
-        Change::Run => '!',
-        Change::Unchanged => ' ',
-    }
-}
-
-/// A plan.
-pub(crate) fn plan(plan: &PlanReport, saved: Option<&Path>) -> String {
-    let mut text = format!(
-        "  Read    {} objects (0 writes: writes are refused by the host in plan mode)\n\n",
-        plan.reads
-    );
-    let width = plan.steps.iter().map(|step| step.id.len()).max().unwrap_or_default();
-    for step in &plan.steps {
-        let calls: Vec<&PlannedCall> = plan
-            .calls
-            .iter()
-            .filter(|call| call.step == step.id && call.change() != Change::Unchanged)
-            .collect();
-        let mut name = step.id.as_str();
-        let mut line = |rest: &str| {
-            text.push_str(format!("  {name:<width$}  {rest}").trim_end());
-            text.push('\n');
-            name = "";
-        };
-        match (&step.result, calls.is_empty()) {
-            (StepResult::Skipped, _) => {
-                line(&format!("- skipped            {}", step.reason.as_deref().unwrap_or_default()));
-            }
-            (_, true) => line("  no changes"),
-            (_, false) => {
-                for call in calls {
-                    line(&planned_call(call));
-                    for change in changed_fields(call) {
-                        line(&format!("      {change}"));
-                    }
-                }
-            }
-        }
-    }
-    let counts = plan.counts();
-    if plan.is_empty() {
-        text.push_str("\n  No changes.");
-    } else {
-        text.push_str(&format!(
-            "\n  Plan: {} to create, {} to change, {} to delete,",
-            counts.create, counts.update, counts.delete
-        ));
-    }
-    text.push_str(&format!(
-        " {} to run, {} unchanged.   plan {}\n",
-        counts.run,
-        plan.unchanged,
-        plan.hash.get(..15).unwrap_or(&plan.hash)
-    ));
-    let fixed = plan.calls.iter().filter(|call| call.not_undoable.is_some()).count();
-    if fixed > 0 {
-        text.push_str(&format!("  Undo:  {fixed} of these cannot be taken back.\n"));
-    }
-    if let Some(path) = saved {
-        text.push_str(&format!("  Next:  lockkeeper run --plan {}\n", path.display()));
-    }
-    text
-}
-
-fn planned_call(call: &PlannedCall) -> String {
-    let mut line = format!(
-        "{} {:<18} {}",
-        symbol(call.change()),
-        call.object.kind,
-        unknown::display(&call.object.name)
-    );
-    if let Some(reason) = &call.not_undoable {
-        line.push_str(&format!("   not undoable: {reason}"));
-    }
-    line
-}
-
-/// The fields that an update changes, before → after.
-fn changed_fields(call: &PlannedCall) -> Vec<String> {
-    if call.change() != Change::Update {
-        return Vec::new();
-    }
-    match (&call.before, &call.after) {
-        (Value::Object(before), Value::Object(after)) => after
-            .iter()
-            .filter(|(name, after)| before.get(*name) != Some(after))
-            .map(|(name, after)| {
-                let before = before.get(name).unwrap_or(&Value::Null);
-                format!("{name}: {} -> {}", value(before), value(after))
-            })
-            .collect(),
-        (Value::Array(before), Value::Array(after)) => {
-            let added = after.iter().filter(|item| !before.contains(item)).map(|i| ('+', i));
-            let removed = before.iter().filter(|item| !after.contains(item)).map(|i| ('-', i));
-            added.chain(removed).map(|(sign, item)| format!("{sign} {}", value(item))).collect()
-        }
-        (before, after) => vec![format!("{} -> {}", value(before), value(after))],
-    }
-}
-
-/// What an undo would do.
-pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
-    let mut text = format!("  Undo of run {}\n\n", plan.run);
-    for item in &plan.items {
-        let object = &item.written.object;
-        let (symbol, what) = match &item.state {
-            UndoState::Ready(_) if item.written.before.is_null() => ('-', String::new()),
-            UndoState::Ready(_) => ('~', "back to what it was".to_owned()),
-            UndoState::Done => continue,
-            UndoState::Changed { .. } => ('?', "somebody changed it since: left alone".to_owned()),
-            UndoState::Impossible(reason) => ('!', format!("stays: {reason}")),
-            UndoState::Kept => (' ', "kept".to_owned()),
-        };
-        let line = format!(
-            "  {:<10} {symbol} {:<18} {}   {what}",
-            item.written.step, object.kind, object.name
-        );
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text.push_str(&format!("\n  {} to take back.\n", plan.calls().count()));
-    text
-}
-
-/// What an undo came to.
-pub(crate) fn undo_report(report: &UndoReport) -> String {
-    let mut text = format!("  Took back {} writes of run {}.\n", report.undone, report.run);
-    if report.left.iter().all(|left| left.expected) {
-        text.push_str("  Looked again: what was taken back is gone, or as it was.\n");
-    }
-    if !report.left.is_empty() {
-        text.push_str("  Still there:\n");
-    }
-    for left in &report.left {
-        text.push_str(&format!("    {}  {}: {}\n", left.step, left.object, left.reason));
-    }
-    text
-}
-
-/// What changed since a run.
-pub(crate) fn drift(run: &str, found: &[Difference]) -> String {
-    if found.is_empty() {
-        return format!("  Nothing changed outside lockkeeper since run {run}.\n");
-    }
-    let mut text = format!("  Changed outside lockkeeper since run {run}:\n");
-    for difference in found {
-        let field = if difference.field.is_empty() { "it" } else { difference.field.as_str() };
-        text.push_str(&format!(
-            "  {:<10} ~ {:<18} {}\n      {field}: {} -> {}\n",
-            difference.step,
-            difference.object.kind,
-            difference.object.name,
-            value(&difference.left),
-            match &difference.now {
-                Value::Null => "gone".to_owned(),
-                now => value(now),
-            }
-        ));
-    }
-    text
 }

@@ -45,6 +45,14 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Cloud {
     inner: Arc<Inner>,
+    watched: Option<Watched>,
+}
+
+/// Who is told of this clone's requests, and when the last of them has to end.
+#[derive(Clone)]
+struct Watched {
+    observer: Arc<dyn Observer>,
+    deadline: Instant,
 }
 
 struct Inner {
@@ -92,6 +100,7 @@ impl Cloud {
                 limits,
                 vault_tenants,
             }),
+            watched: None,
         })
     }
 
@@ -119,9 +128,30 @@ impl Cloud {
         Ok(workspace(url)?.to_string())
     }
 
-    /// Sends a request with the default [`Budget`], unobserved.
+    /// The same client, whose requests `observer` is told of, and which waits as long as a service asks for if that ends
+    /// before `deadline`.
+    #[must_use]
+    pub fn observed_by(&self, observer: Arc<dyn Observer>, deadline: Instant) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            watched: Some(Watched { observer, deadline }),
+        }
+    }
+
+    /// Sends a request with the default [`Budget`].
     pub async fn send(&self, request: &Request) -> Result<Reply, Failure> {
-        self.send_with(request, &Budget::default(), &()).await
+        let budget = Budget::default();
+        match &self.watched {
+            None => self.send_with(request, &budget, &()).await,
+            Some(Watched { observer, deadline }) => {
+                let budget = Budget {
+                    deadline: budget.deadline.min(*deadline),
+                    limit: *deadline,
+                    ..budget
+                };
+                self.send_with(request, &budget, &**observer).await
+            }
+        }
     }
 
     /// Sends a request, and again as long as that is safe, useful and within the budget. Dropping the future is safe: an
@@ -134,7 +164,7 @@ impl Cloud {
     ) -> Result<Reply, Failure> {
         let mut patience = Patience::new(request, budget, observer);
         loop {
-            match self.attempt(request, budget.deadline, observer).await {
+            match self.attempt(request, patience.deadline(), observer).await {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => patience.wait(failure).await?,
             }

@@ -228,8 +228,10 @@ impl Reply {
 /// How long and how often a request may be tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// No try begins, and no wait ends, after this.
+    /// No try begins, and no wait ends, after this. A wait that the service asks for moves it out.
     pub deadline: Instant,
+    /// The deadline is not moved out beyond this.
+    pub limit: Instant,
     /// Most tries, the first included.
     pub attempts: u32,
 }
@@ -237,8 +239,10 @@ pub struct Budget {
 impl Budget {
     /// So long from now, with as many tries as fit.
     pub fn within(time: Duration) -> Self {
+        let deadline = Instant::now() + time;
         Self {
-            deadline: Instant::now() + time,
+            deadline,
+            limit: deadline,
             attempts: 100,
         }
     }

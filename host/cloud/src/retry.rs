@@ -18,6 +18,7 @@ pub(crate) struct Patience<'a> {
     request: &'a Request,
     budget: &'a Budget,
     observer: &'a dyn Observer,
+    deadline: Instant,
     tries: u32,
 }
 
@@ -31,8 +32,14 @@ impl<'a> Patience<'a> {
             request,
             budget,
             observer,
+            deadline: budget.deadline,
             tries: 0,
         }
+    }
+
+    /// When the try that comes next has to end.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Waits before the next try, or gives the failure back when there should be none.
@@ -47,7 +54,10 @@ impl<'a> Patience<'a> {
             return Err(failure);
         }
         let delay = delay(&failure, self.tries);
-        if Instant::now() + delay >= self.budget.deadline {
+        if failure.retry_after.is_some() {
+            self.deadline = (self.deadline + delay).min(self.budget.limit);
+        }
+        if Instant::now() + delay >= self.deadline {
             return Err(failure);
         }
         self.observer

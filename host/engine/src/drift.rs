@@ -60,20 +60,111 @@ fn compare(
     now: &Value,
     found: &mut Vec<Difference>,
 ) {
+    let differs = |field: &str, left: &Value, now: &Value| Difference {
+        step: written.step.clone(),
+        object: written.object.clone(),
+        field: field.to_owned(),
+        left: left.clone(),
+        now: now.clone(),
+    };
     match (left, now) {
+        _ if left == now => {}
         (Value::Object(left), Value::Object(now)) => {
             for (name, value) in left {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 compare(written, &path, value, now.get(name).unwrap_or(&Value::Null), found);
             }
         }
-        _ if left == now => {}
-        _ => found.push(Difference {
-            step: written.step.clone(),
-            object: written.object.clone(),
-            field: path.to_owned(),
-            left: left.clone(),
-            now: now.clone(),
-        }),
+        (Value::Array(_) | Value::Null, Value::Array(_) | Value::Null) => {
+            let (left, now) = (items(left), items(now));
+            for item in left {
+                let same = now.iter().find(|other| entry(other) == entry(item));
+                let same = same.unwrap_or(&Value::Null);
+                let field = format!("{path}[{}]", entry(item));
+                if item.is_object() {
+                    compare(written, &field, item, same, found);
+                } else if item != same {
+                    found.push(differs(&field, item, same));
+                }
+            }
+            for item in now {
+                if left.iter().all(|other| entry(other) != entry(item)) {
+                    found.push(differs(&format!("{path}[{}]", entry(item)), &Value::Null, item));
+                }
+            }
+        }
+        _ => found.push(differs(path, left, now)),
+    }
+}
+
+/// The items of a list; none where there is no list.
+pub(crate) fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What tells an entry of a list apart from the others: its text, or what names it in its fields.
+fn entry(item: &Value) -> String {
+    match item {
+        Value::String(text) => text.clone(),
+        Value::Array(pair) => pair.first().map(entry).unwrap_or_default(),
+        Value::Object(fields) => {
+            let names = ["role", "principal", "key_id", "key"];
+            let named: Vec<_> =
+                names.iter().filter_map(|name| fields.get(*name)?.as_str()).collect();
+            named.join(" ")
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockkeeper_gate::Call;
+    use serde_json::json;
+
+    use super::*;
+
+    fn differences(left: &Value, now: &Value) -> Vec<(String, Value, Value)> {
+        let written = Written {
+            step: "job".to_owned(),
+            call: Call { operation: "databricks/jobs.create".to_owned(), arguments: json!({}) },
+            mark: String::new(),
+            class: Class::Create,
+            object: Object::new("job", "nightly"),
+            before: Value::Null,
+            after: left.clone(),
+            output: Value::Null,
+        };
+        let mut found = Vec::new();
+        compare(&written, "", left, now, &mut found);
+        found.into_iter().map(|found| (found.field, found.left, found.now)).collect()
+    }
+
+    #[test]
+    fn a_changed_field_is_named_however_deep() {
+        let left = json!({ "id": "7", "settings": { "spark_conf": [["a", "1"], ["b", "2"]] } });
+        let now = json!({ "id": "7", "settings": { "spark_conf": [["a", "1"], ["b", "3"]] } });
+        let found = differences(&left, &now);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "settings.spark_conf[b]");
+        assert_eq!(differences(&left, &left), []);
+    }
+
+    #[test]
+    fn what_others_put_into_a_list_or_took_out_is_named() {
+        let left = json!([{ "role": "user", "principal": "ana" }, { "role": "user", "principal": "bo" }]);
+        let now = json!([{ "role": "user", "principal": "ana" }, { "role": "manager", "principal": "cy" }]);
+        let fields: Vec<_> = differences(&left, &now).into_iter().map(|found| found.0).collect();
+        assert_eq!(fields, ["[user bo]", "[manager cy]"]);
+        assert_eq!(
+            differences(&json!(["workspace-access"]), &Value::Null),
+            [("[workspace-access]".to_owned(), json!("workspace-access"), Value::Null)]
+        );
+    }
+
+    #[test]
+    fn a_deleted_object_is_one_difference() {
+        let left = json!({ "id": "7", "settings": {} });
+        assert_eq!(differences(&left, &Value::Null), [(String::new(), left, Value::Null)]);
     }
 }

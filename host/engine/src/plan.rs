@@ -3,7 +3,9 @@
 use lockkeeper_gate::{Change, PlannedCall};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
 
+use crate::drift::Difference;
 use crate::report::StepReport;
 
 /// A plan, in the stable shape of `--output json`.
@@ -17,22 +19,50 @@ pub struct PlanReport {
     pub plugin_digests: std::collections::BTreeMap<String, String>,
     /// The target's name.
     pub target: String,
+    /// The time that its steps see.
+    #[serde(with = "time::serde::rfc3339")]
+    pub made_at: OffsetDateTime,
+    /// What others changed since the last run with the same inputs; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_outside: Option<ChangedOutside>,
     /// The inputs it was made for.
     pub inputs: lockkeeper_types::Value,
     /// The steps, in the order of the file.
     pub steps: Vec<StepReport>,
     /// Every write, in the order of the steps.
     pub calls: Vec<PlannedCall>,
-    /// How many objects were read.
-    pub reads: u64,
+    /// How many objects were looked at.
+    pub reads: usize,
+    /// The requests that left the host for it, sign-ins aside.
+    pub requests: Sent,
+    /// What the calls come to.
+    pub counts: Counts,
     /// How many objects were found that stay as they are.
     pub unchanged: usize,
     /// `sha256:` and the digest of all of the above that a run can hold to.
     pub hash: String,
 }
 
+/// What others changed since a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedOutside {
+    /// The run.
+    pub since: String,
+    /// What differs from what it left.
+    pub differences: Vec<Difference>,
+}
+
+/// How many requests left the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Those that only ask.
+    pub gets: u64,
+    /// Those that may change something; a plan has none.
+    pub writes: u64,
+}
+
 /// How many objects a plan would …
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// … create.
     pub create: usize,
@@ -44,11 +74,11 @@ pub struct Counts {
     pub run: usize,
 }
 
-impl PlanReport {
-    /// How many objects it would create, change, delete and start.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for call in &self.calls {
+impl Counts {
+    /// How many objects these calls create, change, delete and start.
+    pub(crate) fn of(calls: &[PlannedCall]) -> Self {
+        let mut counts = Self::default();
+        for call in calls {
             match call.change() {
                 Change::Create => counts.create += 1,
                 Change::Update => counts.update += 1,
@@ -59,10 +89,12 @@ impl PlanReport {
         }
         counts
     }
+}
 
+impl PlanReport {
     /// Whether it changes nothing. Starting a run is not a change.
     pub fn is_empty(&self) -> bool {
-        let counts = self.counts();
+        let counts = self.counts;
         counts.create + counts.update + counts.delete == 0
     }
 

@@ -27,10 +27,10 @@ use crate::catalogue::Catalogue;
 use crate::crash;
 use crate::drift::{self, Difference};
 use crate::lock::{Lock, LockError};
-use crate::plan::{ChangedOutside, PlanReport, Sent};
+use crate::plan::{ChangedOutside, Counts, PlanReport, Sent};
 use crate::report::{RunReport, RunResult};
 use crate::schedule::{Schedule, Stopped};
-use crate::undo::{self, LeftBehind, UndoPlan, UndoReport, UndoSelection};
+use crate::undo::{self, LeftBehind, Undone, UndoPlan, UndoReport, UndoSelection};
 
 /// Everything that runs of one project on one target share.
 pub struct Engine {
@@ -247,6 +247,7 @@ impl Engine {
             changed_outside: self.changed_outside(workflow, &inputs).await?,
             inputs,
             steps,
+            counts: Counts::of(&calls),
             calls,
             reads: plan.reads(),
             requests: Sent {
@@ -287,7 +288,14 @@ impl Engine {
             .map(|step| (step.name.as_str().to_owned(), step.undo == Undo::Keep))
             .collect();
         let gate = self.looking_gate(&run.summary.id);
-        Ok(UndoPlan::make(&gate, &run.summary.id, record, &steps, selection).await?)
+        let plan = UndoPlan::make(&gate, &run.summary.id, record, &steps, selection).await?;
+        if run.summary.status == Status::Undone && plan.calls().next().is_none() {
+            return Err(EngineError::NotApplicable(format!(
+                "run {} has been taken back already",
+                run.summary.id
+            )));
+        }
+        Ok(plan)
     }
 
     /// Takes back what `plan` says.
@@ -621,7 +629,7 @@ impl Engine {
             },
         )?;
         let carried_out = undo::carry_out(gate.clone(), plan, crash::watched(lease.invocation("undo#1"))).await;
-        let (undone, left) = match carried_out {
+        let Undone { undone, left, remains } = match carried_out {
             Ok(done) => done,
             Err(Halt::Cancelled) => {
                 lease.finish(Ending::Cancelled, Value::Null).await?;
@@ -630,7 +638,7 @@ impl Engine {
             Err(halt) => return Err(EngineError::Halted(halt)),
         };
         let report =
-            UndoReport { undo: id.to_owned(), run: plan.run.clone(), undone, left };
+            UndoReport { undo: id.to_owned(), run: plan.run.clone(), undone, left, remains };
         let complete = report.left.iter().all(|left: &LeftBehind| left.expected);
         let ending = if complete { Ending::Succeeded } else { Ending::Failed };
         let outcome = serde_json::to_value(&report)

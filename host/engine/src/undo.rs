@@ -1,13 +1,15 @@
 //! Taking a run back: its writes' inverses, newest first, and nothing that is not its own.
 
 use lockkeeper_gate::{
-    Call, Grants, Halt, Inverse, Record, RunGate, StepGate, Written,
+    Call, Grants, Halt, Inverse, Object, Record, RunGate, StepGate, Written,
 };
 use lockkeeper_journal::Durable;
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::drift::items;
 
 /// How long a whole undo may take.
 const TIMEOUT: Duration = Duration::from_mins(30);
@@ -19,6 +21,8 @@ pub struct UndoSelection {
     pub to: Option<String>,
     /// Leave what these steps wrote.
     pub keep: Vec<String>,
+    /// Delete for good what services keep of deleted objects.
+    pub purge: bool,
 }
 
 /// What an undo would do.
@@ -28,6 +32,9 @@ pub struct UndoPlan {
     pub run: String,
     /// Its writes, newest first.
     pub items: Vec<UndoItem>,
+    /// Whether what services keep of deleted objects is deleted for good as well.
+    #[serde(default)]
+    pub purge: bool,
 }
 
 /// One write of the run, and what becomes of it.
@@ -69,6 +76,19 @@ pub struct UndoReport {
     pub undone: usize,
     /// What is still there.
     pub left: Vec<LeftBehind>,
+    /// What services keep of the objects that were deleted.
+    #[serde(default)]
+    pub remains: Vec<Remains>,
+}
+
+/// A deleted object that its service keeps for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remains {
+    /// The object.
+    pub object: Object,
+    /// Until when, as far as the service says (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<String>,
 }
 
 /// Something that an undo left.
@@ -125,7 +145,7 @@ impl UndoPlan {
             };
             items.push(UndoItem { written, state });
         }
-        Ok(Self { run: run.to_owned(), items })
+        Ok(Self { run: run.to_owned(), items, purge: selection.purge })
     }
 
     /// The calls to make, in order.
@@ -137,12 +157,19 @@ impl UndoPlan {
     }
 }
 
+/// What carrying an undo out came to.
+pub(crate) struct Undone {
+    pub(crate) undone: usize,
+    pub(crate) left: Vec<LeftBehind>,
+    pub(crate) remains: Vec<Remains>,
+}
+
 /// Makes the calls of `plan`, the same one after a crash, which `durable` records.
 pub(crate) async fn carry_out(
     gate: Arc<RunGate>,
     plan: &UndoPlan,
     durable: Box<dyn Durable>,
-) -> Result<(usize, Vec<LeftBehind>), Halt> {
+) -> Result<Undone, Halt> {
     let mut at_gate = StepGate::new(
         gate.clone(),
         "undo",
@@ -169,7 +196,9 @@ pub(crate) async fn carry_out(
         let (reason, expected) = match &item.state {
             UndoState::Ready(_) => match gate.look(&item.written).await {
                 // Gone, or as it was: proven.
-                Ok(now) if now.clone().unwrap_or_default() == item.written.before => continue,
+                Ok(now) if is_taken_back(&item.written, &now.clone().unwrap_or_default()) => {
+                    continue;
+                }
                 Ok(_) if plan.older_write_of_same_object(item) => continue,
                 Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,
                 Ok(Some(_)) => ("it is still there, or not as it was before".to_owned(), false),
@@ -189,7 +218,45 @@ pub(crate) async fn carry_out(
             expected,
         });
     }
-    Ok((undone, left))
+    let mut remains = Vec::new();
+    for (written, call) in plan.calls() {
+        let Some(purge) = call.purge() else { continue };
+        let mut refused = None;
+        if plan.purge {
+            refused = at_gate.call(&purge.operation, purge.arguments.clone()).await?.err();
+        }
+        let reason = match (gate.look_at(&purge).await, refused) {
+            (Ok((_, None)), _) => continue,
+            (Ok((object, Some(kept))), None) => {
+                let until = kept.get("kept_until").and_then(Value::as_str);
+                remains.push(Remains { object, kept_until: until.map(str::to_owned) });
+                continue;
+            }
+            (_, Some(error)) => format!("it was not deleted for good: {}", describe(&error)),
+            (Err(failure), None) => {
+                format!("whether its service keeps something of it cannot be told: {failure}")
+            }
+        };
+        left.push(LeftBehind {
+            step: written.step.clone(),
+            object: about(written),
+            reason,
+            expected: !plan.purge,
+        });
+    }
+    Ok(Undone { undone, left, remains })
+}
+
+/// Whether an object in the state `now` shows nothing of the write any more. Of a list, that is
+/// what the write put in or took out, whatever others did to the rest.
+fn is_taken_back(written: &Written, now: &Value) -> bool {
+    let (before, after) = (&written.before, &written.after);
+    if !(before.is_array() || after.is_array()) {
+        return now == before;
+    }
+    let (before, after, now) = (items(before), items(after), items(now));
+    after.iter().filter(|item| !before.contains(item)).all(|added| !now.contains(added))
+        && before.iter().filter(|item| !after.contains(item)).all(|taken| now.contains(taken))
 }
 
 /// What becomes of a write whose object is in the state `now`.
@@ -242,4 +309,43 @@ fn describe(error: &Value) -> String {
         failure.and_then(|failure| failure.get(name)).and_then(Value::as_str).unwrap_or_default()
     };
     format!("{} {}: {}", text("service"), text("code"), text("message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use lockkeeper_gate::Class;
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(before: &Value, after: &Value) -> Written {
+        Written {
+            step: "grant".to_owned(),
+            call: Call { operation: "databricks/entitlements.add".to_owned(), arguments: json!({}) },
+            mark: String::new(),
+            class: Class::Put,
+            object: Object::new("entitlements", "7"),
+            before: before.clone(),
+            after: after.clone(),
+            output: Value::Null,
+        }
+    }
+
+    #[test]
+    fn what_others_put_into_a_list_does_not_count() {
+        let added = written(&json!(["sql"]), &json!(["cluster", "sql"]));
+        assert!(is_taken_back(&added, &json!(["foreign", "sql"])));
+        assert!(is_taken_back(&added, &Value::Null), "others took out what was there before");
+        assert!(!is_taken_back(&added, &json!(["cluster", "foreign", "sql"])));
+        let removed = written(&json!(["cluster", "sql"]), &json!(["sql"]));
+        assert!(is_taken_back(&removed, &json!(["cluster", "foreign"])));
+        assert!(!is_taken_back(&removed, &json!(["sql"])));
+    }
+
+    #[test]
+    fn any_other_object_is_as_it_was_or_not() {
+        let made = written(&Value::Null, &json!({ "id": "7" }));
+        assert!(is_taken_back(&made, &Value::Null));
+        assert!(!is_taken_back(&made, &json!({ "id": "8" })));
+    }
 }

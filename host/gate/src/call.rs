@@ -4,6 +4,9 @@ use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::operation::Write;
+use crate::operations;
+
 /// One use of an operation. Secrets in it are handles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -14,6 +17,18 @@ pub struct Call {
 }
 
 impl Call {
+    /// The call that a write is.
+    pub(crate) fn of<W: Write>(write: &W) -> Option<Self> {
+        let arguments = serde_json::to_value(write).ok()?;
+        Some(Self { operation: W::NAME.to_owned(), arguments })
+    }
+
+    /// For a call that deletes an object of which its service keeps something for a while: the
+    /// call that deletes that for good.
+    pub fn purge(&self) -> Option<Self> {
+        operations::find(&self.operation)?.purge(&self.arguments).ok()?
+    }
+
     /// SHA-256 of the call, in hexadecimal. Object keys are ordered before hashing, so equal
     /// calls have equal digests.
     pub fn digest(&self) -> String {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lockkeeper_cloud::{Class as FailureClass, Failure, Method, Sent};
 use lockkeeper_types::Value;
 
+use crate::Call;
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 
 /// One operation, whatever it is. Arguments and outputs are JSON in the shapes of its types.
@@ -20,7 +21,12 @@ pub trait Definition: Send + Sync {
     /// Sends it.
     async fn send(&self, arguments: &Value, context: &Context<'_>) -> Result<Value, Failure>;
     /// For a read: its answer if the object's state were `state`.
-    fn planned(&self, arguments: &Value, state: Option<&Value>) -> Result<Value, Failure>;
+    fn planned(
+        &self,
+        arguments: &Value,
+        state: Option<&Value>,
+        placeholders: &Placeholders<'_>,
+    ) -> Result<Value, Failure>;
     /// For a read: the object's whole state, if the answer shows it.
     fn observed(&self, arguments: &Value, output: &Value) -> Option<Observed>;
     /// For a write: the object's state now.
@@ -45,6 +51,8 @@ pub trait Definition: Send + Sync {
         before: Option<&Value>,
         output: &Value,
     ) -> Result<Observed, Failure>;
+    /// For a write: the call that deletes for good what the service keeps after it.
+    fn purge(&self, arguments: &Value) -> Result<Option<Call>, Failure>;
     /// For a write: what takes it back.
     fn inverse(
         &self,
@@ -110,13 +118,23 @@ pub fn own_failure(
 
 fn decode<T: serde::de::DeserializeOwned>(operation: &str, value: &Value) -> Result<T, Failure> {
     serde_json::from_value(value.clone()).map_err(|error| {
-        own_failure(FailureClass::Invalid, operation, "InvalidArguments", error.to_string())
+        own_failure(
+            FailureClass::Invalid,
+            operation,
+            "InvalidArguments",
+            error.to_string(),
+        )
     })
 }
 
 fn encode<T: serde::Serialize>(operation: &str, value: &T) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(|error| {
-        own_failure(FailureClass::Other, operation, "InvalidAnswer", error.to_string())
+        own_failure(
+            FailureClass::Other,
+            operation,
+            "InvalidAnswer",
+            error.to_string(),
+        )
     })
 }
 
@@ -141,10 +159,19 @@ impl<R: Read> Definition for ReadDefinition<R> {
         Ok(decode::<R>(R::NAME, arguments)?.object())
     }
     async fn send(&self, arguments: &Value, context: &Context<'_>) -> Result<Value, Failure> {
-        encode(R::NAME, &decode::<R>(R::NAME, arguments)?.send(context).await?)
+        encode(
+            R::NAME,
+            &decode::<R>(R::NAME, arguments)?.send(context).await?,
+        )
     }
-    fn planned(&self, arguments: &Value, state: Option<&Value>) -> Result<Value, Failure> {
-        encode(R::NAME, &decode::<R>(R::NAME, arguments)?.planned(state)?)
+    fn planned(
+        &self,
+        arguments: &Value,
+        state: Option<&Value>,
+        placeholders: &Placeholders<'_>,
+    ) -> Result<Value, Failure> {
+        let call = decode::<R>(R::NAME, arguments)?;
+        encode(R::NAME, &call.planned(state, placeholders)?)
     }
     fn observed(&self, arguments: &Value, output: &Value) -> Option<Observed> {
         let call = decode::<R>(R::NAME, arguments).ok()?;
@@ -167,6 +194,9 @@ impl<R: Read> Definition for ReadDefinition<R> {
     fn after(&self, _: &Value, _: Option<&Value>, _: &Value) -> Result<Observed, Failure> {
         Err(only_for(R::NAME, "a state afterwards"))
     }
+    fn purge(&self, _: &Value) -> Result<Option<Call>, Failure> {
+        Ok(None)
+    }
     fn inverse(&self, _: &Value, _: Option<&Value>, _: &Value) -> Result<Inverse, Failure> {
         Ok(Inverse::Nothing)
     }
@@ -184,9 +214,17 @@ impl<W: Write> Definition for WriteDefinition<W> {
         Ok(decode::<W>(W::NAME, arguments)?.object())
     }
     async fn send(&self, arguments: &Value, context: &Context<'_>) -> Result<Value, Failure> {
-        encode(W::NAME, &decode::<W>(W::NAME, arguments)?.send(context).await?)
+        encode(
+            W::NAME,
+            &decode::<W>(W::NAME, arguments)?.send(context).await?,
+        )
     }
-    fn planned(&self, _: &Value, _: Option<&Value>) -> Result<Value, Failure> {
+    fn planned(
+        &self,
+        _: &Value,
+        _: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Value, Failure> {
         Err(only_for(W::NAME, "a planned answer"))
     }
     fn observed(&self, _: &Value, _: &Value) -> Option<Observed> {
@@ -222,6 +260,9 @@ impl<W: Write> Definition for WriteDefinition<W> {
     ) -> Result<Observed, Failure> {
         let call = decode::<W>(W::NAME, arguments)?;
         Ok(call.after(before, &decode(W::NAME, output)?))
+    }
+    fn purge(&self, arguments: &Value) -> Result<Option<Call>, Failure> {
+        Ok(decode::<W>(W::NAME, arguments)?.purge())
     }
     fn inverse(
         &self,

@@ -20,6 +20,7 @@ use crate::operation::{Class, Context, Object, Observed, Placeholders};
 use crate::plan::{Plan, PlannedCall};
 use crate::policy::{Grants, Use};
 use crate::undo::Written;
+use crate::watch::Watch;
 use crate::{Secrets, operations};
 
 /// The longest the gate waits for something this run made to become visible.
@@ -85,6 +86,14 @@ impl RunGate {
         let context =
             Context { cloud: &self.cloud, secrets: &self.secrets, mark: &written.mark };
         definition.state(&written.call.arguments, &context).await
+    }
+
+    /// What `call` is about, and its state now. Sends reads only.
+    pub async fn look_at(&self, call: &Call) -> Result<(Object, Observed), Failure> {
+        let definition = operations::find(&call.operation).ok_or_else(|| no_such(&call.operation))?;
+        let context = Context { cloud: &self.cloud, secrets: &self.secrets, mark: "" };
+        let object = definition.object(&call.arguments)?;
+        Ok((object, definition.state(&call.arguments, &context).await?))
     }
 
     fn is_about_something_made(&self, arguments: &Value) -> bool {
@@ -182,6 +191,8 @@ impl From<Result<Value, Failure>> for Ended {
 /// One attempt of one step, at the gate.
 pub struct StepGate {
     run: Arc<RunGate>,
+    /// The target, as this step's requests reach it.
+    cloud: Cloud,
     step: String,
     grants: Grants,
     settle: Option<Settle>,
@@ -205,7 +216,16 @@ impl StepGate {
         deadline: Instant,
         durable: Box<dyn Durable>,
     ) -> Self {
+        let watch = Watch {
+            events: run.events.clone(),
+            step: step.to_owned(),
+            requests: match &run.mode {
+                Mode::Plan(plan) => plan.requests().clone(),
+                Mode::Apply => Arc::default(),
+            },
+        };
         Self {
+            cloud: run.cloud.observed_by(Arc::new(watch), deadline.into()),
             run,
             step: step.to_owned(),
             grants,
@@ -261,12 +281,7 @@ impl StepGate {
             "step/timer.sleep" => return self.sleep(&arguments).await.map(Ok),
             "step/timer.now" => return self.now().await.map(Ok),
             _ => match operations::find(operation) {
-                None => Err(own_failure(
-                    FailureClass::Invalid,
-                    operation,
-                    "NoSuchOperation",
-                    "this version of lockkeeper has no such operation",
-                )),
+                None => Err(no_such(operation)),
                 Some(definition) => {
                     let call = Call { operation: operation.to_owned(), arguments };
                     match &self.run.clone().mode {
@@ -289,7 +304,8 @@ impl StepGate {
         definition: &dyn Definition,
         call: &Call,
     ) -> Result<Result<Value, Failure>, Halt> {
-        let (run, step, grants) = (self.run.clone(), self.step.clone(), self.grants.clone());
+        let (run, cloud) = (self.run.clone(), self.cloud.clone());
+        let (step, grants) = (self.step.clone(), self.grants.clone());
         let deadline = self.deadline;
         let mark = self.mark();
         let mut used = self.used.clone();
@@ -304,7 +320,7 @@ impl StepGate {
             let ended = match grants.decide(&call.operation, &call.arguments, &mut used) {
                 Err(denial) => Ended::Failed(denied(&call.operation, &denial.to_string())),
                 Ok(()) => {
-                    let context = Context { cloud: &run.cloud, secrets: &run.secrets, mark: &mark };
+                    let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
                     visible(&run, &step, call, deadline, || {
                         definition.send(&call.arguments, &context)
                     })
@@ -346,7 +362,7 @@ impl StepGate {
         definition: &dyn Definition,
         call: &Call,
     ) -> Result<Result<Value, Failure>, Halt> {
-        let (run, step) = (self.run.clone(), self.step.clone());
+        let (run, cloud, step) = (self.run.clone(), self.cloud.clone(), self.step.clone());
         let mark = self.mark();
         let digest = call.digest();
         let object = match definition.object(&call.arguments) {
@@ -367,7 +383,7 @@ impl StepGate {
         let mut used = self.used.clone();
         let (grants, seen, deadline) =
             (self.grants.clone(), self.seen.get(&object).cloned(), self.deadline);
-        let context = Context { cloud: &run.cloud, secrets: &run.secrets, mark: &mark };
+        let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
         let prepare = async {
             let intent = match grants.decide(&call.operation, &call.arguments, &mut used) {
                 Err(denial) => Intent::Refused(denied(&call.operation, &denial.to_string())),
@@ -557,39 +573,44 @@ impl StepGate {
         {
             return Err(denied(&call.operation, &denial.to_string()));
         }
-        let run = self.run.clone();
+        let (run, cloud) = (self.run.clone(), self.cloud.clone());
         let mark = self.mark();
-        let context = Context { cloud: &run.cloud, secrets: &run.secrets, mark: &mark };
+        let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
         let object = definition.object(&call.arguments)?;
+        let step = self.step.clone();
+        let placeholders = Placeholders { step: &step, position: self.position };
         let unknowable = unknown::source_in(&call.arguments).is_some();
-        let planned = plan.state(&object);
+        let planned = plan.written(&object);
 
         if definition.class() == Class::Read {
             let answer = match planned {
-                Some(state) => definition.planned(&call.arguments, state.as_ref()),
-                None if unknowable => definition.planned(&call.arguments, None),
+                Some(written) => {
+                    let placeholders = written.placeholders();
+                    definition.planned(&call.arguments, written.state.as_ref(), &placeholders)
+                }
+                None if unknowable => definition.planned(&call.arguments, None, &placeholders),
                 None => match definition.send(&call.arguments, &context).await {
                     // The parent is missing only because it is planned, not there.
                     Err(failure)
                         if failure.class == FailureClass::NotFound
                             && plan.creates_one_of(&call.arguments) =>
                     {
-                        definition.planned(&call.arguments, None)
+                        definition.planned(&call.arguments, None, &placeholders)
                     }
                     answer => answer,
                 },
             }?;
             if let Some(state) = definition.observed(&call.arguments, &answer) {
-                plan.read(&object, state.is_some());
+                plan.read(&object, &answer, state.is_some());
                 self.seen.insert(object, state);
             } else {
-                plan.read(&object, false);
+                plan.read(&object, &answer, false);
             }
             return Ok(answer);
         }
 
         let before = match (planned, self.seen.get(&object)) {
-            (Some(state), _) => state,
+            (Some(written), _) => written.state,
             (None, Some(state)) => state.clone(),
             (None, None) if unknowable => None,
             (None, None) => match definition.state(&call.arguments, &context).await {
@@ -602,7 +623,6 @@ impl StepGate {
                 state => state?,
             },
         };
-        let placeholders = Placeholders { step: &self.step, position: self.position };
         let output = definition.preview(&call.arguments, before.as_ref(), &placeholders)?;
         let after = definition.after(&call.arguments, before.as_ref(), &output)?;
         let inverse = definition.inverse(&call.arguments, before.as_ref(), &output)?;
@@ -620,6 +640,7 @@ impl StepGate {
                 not_undoable: None,
             },
             &inverse,
+            self.position,
         );
         Ok(output)
     }
@@ -680,9 +701,12 @@ impl StepGate {
             edge: Edge::Cheap,
             facts: Value::Null,
         };
-        let now = async {
-            OffsetDateTime::now_utc()
-                .replace_nanosecond(0)
+        let now = match &self.run.mode {
+            Mode::Plan(plan) => plan.made_at(),
+            Mode::Apply => OffsetDateTime::now_utc(),
+        };
+        let now = async move {
+            now.replace_nanosecond(0)
                 .map_err(|error| error.to_string())
                 .and_then(|now| now.format(&Rfc3339).map_err(|error| error.to_string()))
                 .map(Value::String)
@@ -805,6 +829,11 @@ const NOT_GRANTED: &str = "NotGranted";
 
 fn denied(operation: &str, message: &str) -> Failure {
     own_failure(FailureClass::Denied, operation, NOT_GRANTED, message)
+}
+
+fn no_such(operation: &str) -> Failure {
+    let message = "this version of lockkeeper has no such operation";
+    own_failure(FailureClass::Invalid, operation, "NoSuchOperation", message)
 }
 
 fn message(arguments: &Value) -> String {

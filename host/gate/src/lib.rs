@@ -5,6 +5,7 @@ mod cancellation;
 pub mod definition;
 mod event;
 mod gate;
+mod names;
 pub mod operation;
 pub mod operations;
 mod plan;
@@ -12,6 +13,7 @@ mod policy;
 mod sealing;
 mod secrets;
 mod undo;
+mod watch;
 
 pub use call::Call;
 pub use cancellation::Cancellation;
@@ -24,3 +26,4 @@ pub use operation::{Class, Context, Inverse, Object, Observed, Placeholders, Rea
 pub use sealing::{Key, KeyError, KeyRing, Vault};
 pub use secrets::{SealedStore, SecretRef, Secrets};
 pub use undo::{Open, Record, Written};
+pub use watch::Requests;

@@ -10,7 +10,7 @@ use lockkeeper_cloud::{Cloud, Failure};
 use lockkeeper_types::{Value, unknown};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Secrets;
+use crate::{Call, Secrets};
 
 /// What recovery does with a write whose outcome was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
@@ -46,7 +46,11 @@ impl Object {
     /// An object that people call by its key.
     pub fn new(kind: &str, key: impl Into<String>) -> Self {
         let key = key.into();
-        Self { kind: kind.to_owned(), name: key.clone(), key }
+        Self {
+            kind: kind.to_owned(),
+            name: key.clone(),
+            key,
+        }
     }
 
     /// The same object under the name people know it by.
@@ -118,8 +122,13 @@ pub trait Read: Serialize + DeserializeOwned + Send + Sync + 'static {
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure>;
 
     /// In a plan, what the service would answer if the object's state were `state`: what planned
-    /// writes left, or `None` where there is no such object.
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure>;
+    /// writes left, or `None` where there is no such object. Values that the state does not show
+    /// are placeholders of the call that wrote it.
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        placeholders: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure>;
 
     /// The object's state, in the shape that writes to it use, if this answer shows all of it.
     fn observed(&self, output: &Self::Output) -> Option<Observed> {
@@ -166,4 +175,10 @@ pub trait Write: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What takes it back, given the state it found.
     fn inverse(&self, before: Option<&Value>, output: &Self::Output) -> Inverse;
+
+    /// For an object that a service keeps for a while after this call has deleted it: the call
+    /// that deletes it for good, whose state is what is kept.
+    fn purge(&self) -> Option<Call> {
+        None
+    }
 }

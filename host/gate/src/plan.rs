@@ -3,13 +3,16 @@
 //! Planned writes lie over the live world like a film: a read about an object that the plan has
 //! written sees what the plan left, any other read is live. No write can leave the host in a plan.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
-use crate::operation::{Class, Inverse, Object, Observed};
+use crate::names::Names;
+use crate::operation::{Class, Inverse, Object, Observed, Placeholders};
+use crate::watch::Requests;
 
 /// One write that a run would make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,41 +66,76 @@ pub enum Change {
 }
 
 /// A plan in the making.
-#[derive(Default)]
 pub struct Plan {
+    made_at: OffsetDateTime,
+    requests: Arc<Requests>,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     calls: Vec<PlannedCall>,
-    world: HashMap<(String, String), Observed>,
-    reads: u64,
-    found: HashMap<(String, String), Object>,
+    world: HashMap<(String, String), Written>,
+    looked_at: HashSet<(String, String)>,
+    found: HashSet<(String, String)>,
+    names: Names,
+}
+
+/// What a planned write leaves, and which call that was.
+#[derive(Clone)]
+pub(crate) struct Written {
+    pub(crate) state: Observed,
+    step: String,
+    position: u64,
+}
+
+impl Written {
+    /// The placeholders of the call that wrote it.
+    pub(crate) fn placeholders(&self) -> Placeholders<'_> {
+        Placeholders { step: &self.step, position: self.position }
+    }
 }
 
 impl Plan {
+    /// A plan in which it is `made_at`, however long planning takes.
+    pub fn new(made_at: OffsetDateTime) -> Self {
+        Self { made_at, requests: Arc::default(), inner: Mutex::default() }
+    }
+
+    /// The time that planned steps see.
+    pub(crate) fn made_at(&self) -> OffsetDateTime {
+        self.made_at
+    }
+
+    /// The requests that left the host.
+    pub fn requests(&self) -> &Arc<Requests> {
+        &self.requests
+    }
+
     /// What planned writes left of an object; `None` when none touched it.
-    pub(crate) fn state(&self, object: &Object) -> Option<Observed> {
+    pub(crate) fn written(&self, object: &Object) -> Option<Written> {
         self.lock().world.get(&key(object)).cloned()
     }
 
-    pub(crate) fn read(&self, object: &Object, found: bool) {
+    pub(crate) fn read(&self, object: &Object, answer: &Value, found: bool) {
         let mut inner = self.lock();
-        inner.reads += 1;
+        inner.names.learn(answer);
+        inner.looked_at.insert(key(object));
         if found {
-            inner.found.insert(key(object), object.clone());
+            inner.found.insert(key(object));
         }
     }
 
-    pub(crate) fn write(&self, call: PlannedCall, inverse: &Inverse) {
-        let after = (!call.after.is_null()).then(|| call.after.clone());
+    pub(crate) fn write(&self, call: PlannedCall, inverse: &Inverse, position: u64) {
+        let state = (!call.after.is_null()).then(|| call.after.clone());
         let not_undoable = match inverse {
             Inverse::Impossible(reason) => Some((*reason).to_owned()),
             Inverse::Nothing | Inverse::Call(..) => None,
         };
         let mut inner = self.lock();
-        inner.world.insert(key(&call.object), after);
+        inner.names.learn(&call.after);
+        let written = Written { state, step: call.step.clone(), position };
+        inner.world.insert(key(&call.object), written);
         inner.calls.push(PlannedCall { not_undoable, ..call });
     }
 
@@ -108,20 +146,26 @@ impl Plan {
         created.any(|call| mentions(arguments, &call.object.key))
     }
 
-    /// The planned calls so far, in the order they were made.
+    /// The planned calls so far, in the order they were made, their objects under the names that
+    /// people know.
     pub fn calls(&self) -> Vec<PlannedCall> {
-        self.lock().calls.clone()
+        let inner = self.lock();
+        let named = |call: &PlannedCall| {
+            let name = inner.names.said_in(&call.object.name);
+            PlannedCall { object: call.object.clone().named(name), ..call.clone() }
+        };
+        inner.calls.iter().map(named).collect()
     }
 
-    /// How many reads were made.
-    pub fn reads(&self) -> u64 {
-        self.lock().reads
+    /// How many objects were looked at, whether they were there or not.
+    pub fn reads(&self) -> usize {
+        self.lock().looked_at.len()
     }
 
     /// How many objects were found that the plan leaves as they are.
     pub fn unchanged(&self) -> usize {
         let inner = self.lock();
-        inner.found.keys().filter(|key| !inner.world.contains_key(*key)).count()
+        inner.found.iter().filter(|key| !inner.world.contains_key(*key)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -102,7 +102,13 @@ async fn entra(clouds: &Clouds) -> (String, String) {
     clouds
         .for_good("entra/applications.delete", delete.clone(), &[])
         .await;
-    clouds.send("entra/applications.delete", delete).await;
+    clouds
+        .send("entra/applications.delete", delete.clone())
+        .await;
+    clouds
+        .for_good("entra/applications.purge", delete.clone(), &[])
+        .await;
+    clouds.send("entra/applications.purge", delete).await;
     (application_id, principal_id)
 }
 
@@ -192,6 +198,12 @@ async fn azure(clouds: &Clouds, principal: &str) {
         .await;
     clouds
         .send("azure/key-vault-secrets.delete", of("two"))
+        .await;
+    clouds
+        .for_good("azure/key-vault-secrets.purge", of("two"), &[])
+        .await;
+    clouds
+        .send("azure/key-vault-secrets.purge", of("two"))
         .await;
 
     let assignment =

@@ -240,7 +240,7 @@ fn what_a_definition_gives_is_what_its_function_gives() {
         let arguments = Value::Object(packages.arguments(function));
         let output = packages.output(function);
         let given = if definition.class() == Class::Read {
-            definition.planned(&arguments, None).ok()
+            definition.planned(&arguments, None, &placeholders).ok()
         } else {
             let sample = output.map_or(Value::Null, |kind| packages.sample(kind));
             if let Err(failure) = definition.after(&arguments, None, &sample) {

@@ -1,6 +1,6 @@
 //! `check`.
 
-use lockkeeper_workflow::Checked;
+use lockkeeper_workflow::{Checked, Workflow};
 use serde_json::json;
 
 use crate::args;
@@ -26,12 +26,17 @@ pub(super) fn check(
         show::diagnostics(printer, &diagnostics);
     }
     let Some(workflow) = checked else { return Ok(Exit::Usage) };
-    printer.say(&format!(
-        "  Checked {}: {} steps, {} inputs, {} outputs",
-        source.path,
+    printer.say(&format!("  Checked {}", summary(&workflow)));
+    Ok(Exit::Done)
+}
+
+/// A workflow that was checked, in one line.
+pub(super) fn summary(workflow: &Workflow) -> String {
+    format!(
+        "{}: {} steps, {} inputs, {} outputs",
+        workflow.source.path,
         workflow.steps.len(),
         workflow.inputs.len(),
         workflow.outputs.len()
-    ));
-    Ok(Exit::Done)
+    )
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use lockkeeper_engine::PlanReport;
 use lockkeeper_journal::{Mode, RunFilter};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::run::{Session, given, open_journal, recorded_source};
 use crate::args;
@@ -13,7 +15,7 @@ use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::printer::Printer;
 use crate::project::Project;
-use crate::show;
+use crate::show::{self, Making};
 
 pub(super) async fn plan(
     mut project: Project,
@@ -22,10 +24,17 @@ pub(super) async fn plan(
 ) -> Result<Exit, Problem> {
     let source = project.workflow(&command.workflow)?;
     let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let begun = Instant::now();
     let planned = match given(&session.workflow, &command.inputs) {
-        Ok(given) => session.engine.plan(&session.workflow, &given).await.map_err(Problem::from),
+        Ok(given) => {
+            let now = OffsetDateTime::now_utc();
+            session.engine.plan(&session.workflow, &given, now).await.map_err(Problem::from)
+        }
         Err(problem) => Err(problem),
     };
+    let reading = begun.elapsed();
+    let checked = super::check::summary(&session.workflow);
+    let checking = session.checking;
     session.close().await;
     let planned = planned?;
     if let Some(path) = &command.out {
@@ -36,7 +45,8 @@ pub(super) async fn plan(
     if printer.wants_json() {
         printer.json("plan", &planned)?;
     } else {
-        printer.result(&show::plan(&planned, command.out.as_deref()))?;
+        let making = Making { checked, checking, reading, saved: command.out.as_deref() };
+        printer.result(&show::plan(&planned, &making))?;
     }
     Ok(if command.exit_code && !planned.is_empty() { Exit::Pending } else { Exit::Done })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lockkeeper_engine::{Engine, PlanReport, RunReport, RunResult};
 use lockkeeper_gate::{Cancellation, Listener};
@@ -23,6 +24,8 @@ use crate::show;
 pub(super) struct Session {
     pub(super) engine: Engine,
     pub(super) workflow: Workflow,
+    /// How long checking took.
+    pub(super) checking: Duration,
     connection: Connection,
 }
 
@@ -34,7 +37,9 @@ impl Session {
         target: &args::Target,
         printer: &Arc<Printer>,
     ) -> Result<Self, Problem> {
+        let begun = Instant::now();
         let (Checked { workflow, warnings }, catalogue) = project.load(source)?;
+        let checking = begun.elapsed();
         if printer.quiet == 0 {
             show::diagnostics(printer, &warnings);
         }
@@ -69,7 +74,7 @@ impl Session {
             listeners,
             cancellation,
         };
-        Ok(Self { engine, workflow, connection })
+        Ok(Self { engine, workflow, checking, connection })
     }
 
     /// Stops what was started for the session.
@@ -177,7 +182,7 @@ async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, P
         .flatten()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let now = session.engine.plan(&session.workflow, &given).await?;
+    let now = session.engine.plan(&session.workflow, &given, saved.made_at).await?;
     if now.hash != saved.hash {
         let differences = saved.differences(&now);
         return Err(Problem::new(

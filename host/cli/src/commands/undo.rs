@@ -42,7 +42,11 @@ async fn carry_out(
             return Err(Problem::new(Exit::Usage, format!("the run has no step `{step}`")));
         }
     }
-    let selection = UndoSelection { to: command.to.clone(), keep: command.keep.clone() };
+    let selection = UndoSelection {
+        to: command.to.clone(),
+        keep: command.keep.clone(),
+        purge: command.purge,
+    };
     let plan = session.engine.plan_undo(&session.workflow, run, &selection).await?;
     printer.tell(&show::undo_plan(&plan));
     if plan.calls().next().is_some() && !command.yes {

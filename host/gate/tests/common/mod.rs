@@ -9,9 +9,14 @@ use lockkeeper_cloud::{
     Cloud, Credentials, Endpoints, Failure, SecretSource, SecretString, Target,
 };
 use lockkeeper_gate::definition::Definition;
-use lockkeeper_gate::{Class, Context, Inverse, Secrets, operations};
+use lockkeeper_gate::{Class, Context, Inverse, Placeholders, Secrets, operations};
 use lockkeeper_simulator::{Options, Profile, Running};
 use serde_json::Value;
+
+const PLACEHOLDERS: Placeholders<'static> = Placeholders {
+    step: "step",
+    position: 3,
+};
 
 /// A read: operation and arguments.
 pub(crate) type Question = (&'static str, Value);
@@ -114,7 +119,9 @@ impl Clouds {
     pub(crate) async fn read(&self, (name, arguments): &Question) -> Value {
         let answer = self.send(name, arguments.clone()).await;
         if let Some(state) = definition(name).observed(arguments, &answer) {
-            let planned = definition(name).planned(arguments, state.as_ref()).unwrap();
+            let planned = definition(name)
+                .planned(arguments, state.as_ref(), &PLACEHOLDERS)
+                .unwrap();
             assert_eq!(
                 without_numbers(planned),
                 without_numbers(answer.clone()),
@@ -175,7 +182,9 @@ impl Clouds {
                 (&object.kind, &object.key),
                 "{read}, {name}"
             );
-            let planned = reader.planned(question, after.as_ref()).unwrap();
+            let planned = reader
+                .planned(question, after.as_ref(), &PLACEHOLDERS)
+                .unwrap();
             let answer = self.read(&(read, question.clone())).await;
             assert_eq!(
                 without_numbers(planned),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::Call;
 use crate::operations::{state, times, wire};
 use crate::secrets::SecretRef;
 
@@ -141,7 +142,11 @@ impl Read for Find {
         newest(context, Self::NAME, &self.vault_url, &self.name).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -277,11 +282,72 @@ impl Write for Delete {
         None
     }
 
+    fn purge(&self) -> Option<Call> {
+        Call::of(&Purge {
+            vault_url: self.vault_url.clone(),
+            name: self.name.clone(),
+        })
+    }
+
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         if before.is_none() {
             return Inverse::Nothing;
         }
         Inverse::Impossible("the vault keeps the secret as soft-deleted; recover it there")
+    }
+}
+
+/// Deletes for good a secret that was deleted lately; one that is not kept is no error. State:
+/// until when the vault keeps it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Purge {
+    vault_url: String,
+    name: String,
+}
+
+impl Purge {
+    fn request(&self, method: Method) -> Result<Request, Failure> {
+        request(Self::NAME, method, "/deletedsecrets/{}", &self.vault_url, &self.name)
+    }
+}
+
+#[async_trait]
+impl Write for Purge {
+    const NAME: &'static str = "azure/key-vault-secrets.purge";
+    const CLASS: Class = Class::Delete;
+    type Output = ();
+
+    fn object(&self) -> Object {
+        Object {
+            kind: "deleted key vault secret".to_owned(),
+            ..object(&self.vault_url, &self.name)
+        }
+    }
+
+    async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
+        let kept = wire::if_there(context.cloud.send(&self.request(Method::Get)?).await)?;
+        Ok(kept.map(|reply| {
+            let until = reply.body.get("scheduledPurgeDate").and_then(Value::as_i64);
+            json!({ "kept_until": until.and_then(times::from_unix) })
+        }))
+    }
+
+    async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
+        wire::gone(context.cloud.send(&self.request(Method::Delete)?).await)
+    }
+
+    fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
+
+    fn after(&self, _: Option<&Value>, (): &()) -> Option<Value> {
+        None
+    }
+
+    fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
+        match before {
+            None => Inverse::Nothing,
+            Some(_) => Inverse::Impossible("what was deleted for good cannot be brought back"),
+        }
     }
 }
 
@@ -323,7 +389,10 @@ mod tests {
         assert_eq!(find.object().key, set().object().key);
         let made = set().preview(None, &PLACEHOLDERS);
         let after = set().after(None, &made);
-        let found = find.planned(after.as_ref()).unwrap().unwrap();
+        let found = find
+            .planned(after.as_ref(), &PLACEHOLDERS)
+            .unwrap()
+            .unwrap();
         assert_eq!(found.tags[0].0, "a");
         assert_eq!(found, made);
     }

@@ -5,7 +5,7 @@ use lockkeeper_cloud::{Failure, Method, Service};
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::operation::{Context, Object, Observed, Read};
+use crate::operation::{Context, Object, Observed, Placeholders, Read};
 use crate::operations::{state, wire};
 
 const API_VERSION: &str = "2026-02-01";
@@ -61,7 +61,11 @@ impl Read for Get {
         })
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         state::read(state).ok_or_else(|| wire::not_there(Self::NAME, "such vault"))
     }
 
@@ -78,6 +82,7 @@ pub(crate) fn with_slash(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::testing::PLACEHOLDERS;
 
     #[test]
     fn an_address_ends_with_one_slash() {
@@ -97,7 +102,7 @@ mod tests {
             id: "/subscriptions/s/vaults/KV".to_owned(),
         };
         assert_eq!(get.object().name, "KV");
-        let failure = get.planned(None).unwrap_err();
+        let failure = get.planned(None, &PLACEHOLDERS).unwrap_err();
         assert_eq!(failure.class, lockkeeper_cloud::Class::NotFound);
     }
 }

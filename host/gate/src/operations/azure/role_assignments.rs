@@ -197,7 +197,11 @@ impl Read for Find {
         assignment!(self).look_up(context, Self::NAME).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 

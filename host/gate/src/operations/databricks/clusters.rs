@@ -8,7 +8,7 @@ use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
 use super::get;
-use crate::operation::{Context, Object, Read};
+use crate::operation::{Context, Object, Placeholders, Read};
 use crate::operations::{state, wire};
 
 /// A virtual machine size.
@@ -79,7 +79,11 @@ impl Read for ListNodeTypes {
         Ok(Self::in_use(found.node_types))
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read_list(state))
     }
 }
@@ -156,7 +160,11 @@ impl Read for ListSparkVersions {
         Ok(Self::in_order(found.versions))
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read_list(state))
     }
 }

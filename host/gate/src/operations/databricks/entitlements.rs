@@ -105,7 +105,11 @@ impl Read for Get {
         held(context, Self::NAME, &self.principal).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read_list(state))
     }
 

@@ -156,7 +156,11 @@ impl Read for Find {
         oldest(context, Self::NAME, &self.name, &self.tag).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -432,7 +436,10 @@ mod tests {
             settings,
         };
         let updated = update.after(created.as_ref(), &());
-        let found = find.planned(updated.as_ref()).unwrap().unwrap();
+        let found = find
+            .planned(updated.as_ref(), &PLACEHOLDERS)
+            .unwrap()
+            .unwrap();
         assert_eq!(found.run_as_user_name, "a-2");
         assert_eq!(found.id, PLACEHOLDERS.make("job_id"));
     }

@@ -241,7 +241,11 @@ impl Read for List {
         Ok(strongest_of_each(acl.held()))
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(strongest_of_each(state::read_list(state)))
     }
 }
@@ -385,7 +389,7 @@ impl Write for Revoke {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::testing::{name, taken_back};
+    use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn grant(level: &str) -> Grant {
         Grant {
@@ -443,7 +447,7 @@ mod tests {
             id: "7".to_owned(),
         };
         let listed = list
-            .planned(state::of_list(&acl().held()).as_ref())
+            .planned(state::of_list(&acl().held()).as_ref(), &PLACEHOLDERS)
             .unwrap();
         let pair = |name: &str, level: &str| (name.to_owned(), level.to_owned());
         assert_eq!(

@@ -185,7 +185,7 @@ impl Read for GetRun {
     }
 
     /// A run that a plan would start is taken to end well, so that the plan can go on.
-    fn planned(&self, _: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(&self, _: Option<&Value>, _: &Placeholders<'_>) -> Result<Self::Output, Failure> {
         if unknown::source(&self.id).is_none() {
             return Err(wire::not_there(Self::NAME, &format!("run {}", self.id)));
         }
@@ -252,7 +252,7 @@ impl Read for GetOutput {
         })
     }
 
-    fn planned(&self, _: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(&self, _: Option<&Value>, _: &Placeholders<'_>) -> Result<Self::Output, Failure> {
         let step = unknown::source(&self.task)
             .ok_or_else(|| wire::not_there(Self::NAME, &format!("run {}", self.task)))?;
         Ok(RunOutput {
@@ -277,14 +277,18 @@ mod tests {
             taken_back(&run_now, None, &id),
             Inverse::Impossible(_)
         ));
-        let run = GetRun { id: id.clone() }.planned(None).unwrap();
+        let run = GetRun { id: id.clone() }
+            .planned(None, &PLACEHOLDERS)
+            .unwrap();
         assert!(run.finished);
         assert_eq!((run.outcome.as_str(), &run.id), ("SUCCESS", &id));
-        let output = GetOutput { task: run.task }.planned(None).unwrap();
+        let output = GetOutput { task: run.task }
+            .planned(None, &PLACEHOLDERS)
+            .unwrap();
         assert_eq!(unknown::source(&output.result), Some("step"));
         assert_eq!(
             GetRun { id: "8".to_owned() }
-                .planned(None)
+                .planned(None, &PLACEHOLDERS)
                 .unwrap_err()
                 .class,
             FailureClass::NotFound

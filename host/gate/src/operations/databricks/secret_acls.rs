@@ -79,7 +79,11 @@ impl Read for Find {
         look_up(context, Self::NAME, &self.scope, &self.principal).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 

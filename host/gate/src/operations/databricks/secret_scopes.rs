@@ -95,7 +95,11 @@ impl Read for Find {
         look_up(context, Self::NAME, &self.name).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -226,7 +230,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::testing::{name, taken_back};
+    use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create(url: Option<&str>) -> Create {
         Create {
@@ -253,8 +257,11 @@ mod tests {
             name: "app".to_owned(),
         };
         let after = create(Some("https://kv.vault.azure.net")).after(None, &());
-        let scope = find.planned(after.as_ref()).unwrap().unwrap();
+        let scope = find
+            .planned(after.as_ref(), &PLACEHOLDERS)
+            .unwrap()
+            .unwrap();
         assert_eq!(scope.key_vault.unwrap().url, "https://kv.vault.azure.net/");
-        assert_eq!(find.planned(None).unwrap(), None);
+        assert_eq!(find.planned(None, &PLACEHOLDERS).unwrap(), None);
     }
 }

@@ -134,7 +134,11 @@ impl Read for List {
         keys(context, Self::NAME, &self.scope).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(entries(state).into_iter().map(|entry| entry.key).collect())
     }
 
@@ -278,7 +282,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::testing::{name, taken_back};
+    use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn put(key: &str) -> PutText {
         PutText {
@@ -328,13 +332,16 @@ mod tests {
             scope: "app".to_owned(),
         };
         let two = put("a").after(put("b").after(None, &()).as_ref(), &());
-        assert_eq!(list.planned(two.as_ref()).unwrap(), ["a", "b"]);
+        assert_eq!(
+            list.planned(two.as_ref(), &PLACEHOLDERS).unwrap(),
+            ["a", "b"]
+        );
         let delete = Delete {
             scope: "app".to_owned(),
             key: "A".to_owned(),
         };
         let one = delete.after(two.as_ref(), &());
-        assert_eq!(list.planned(one.as_ref()).unwrap(), ["b"]);
+        assert_eq!(list.planned(one.as_ref(), &PLACEHOLDERS).unwrap(), ["b"]);
         assert_eq!(taken_back(&delete, one.as_ref(), &()), Inverse::Nothing);
     }
 }

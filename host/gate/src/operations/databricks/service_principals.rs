@@ -93,7 +93,11 @@ impl Read for Find {
         look_up(context, Self::NAME, &self.application_id).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -336,7 +340,7 @@ mod tests {
         let renamed = rename("new").after(added.as_ref(), &());
         assert_eq!(find.object().key, rename("new").object().key);
         assert_eq!(
-            find.planned(renamed.as_ref())
+            find.planned(renamed.as_ref(), &PLACEHOLDERS)
                 .unwrap()
                 .unwrap()
                 .display_name,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lockkeeper_cloud::{Class as FailureClass, Failure};
-use lockkeeper_types::{Value, unknown};
+use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -119,12 +119,16 @@ impl Read for Find {
         }))
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        placeholders: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         let kind = state::read::<State>(state).and_then(|state| state.kind());
         Ok(kind.map(|kind| WorkspaceObject {
             path: normal(&self.path).to_owned(),
             kind,
-            object_id: unknown::placeholder(normal(&self.path), "object_id"),
+            object_id: placeholders.make("object_id"),
         }))
     }
 
@@ -222,7 +226,11 @@ impl Read for ReadNotebook {
         }
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         match state::read(state) {
             Some(State::Notebook { source, .. }) => Ok(Some(source)),
             _ => Ok(None),
@@ -411,7 +419,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::testing::{name, taken_back};
+    use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn write(source: &str) -> WriteNotebook {
         WriteNotebook {
@@ -481,20 +489,28 @@ mod tests {
         assert_eq!(find.object(), write("").object());
         assert_eq!(read.object(), write("").object());
         let after = write("SELECT 1").after(None, &());
-        let found = find.planned(after.as_ref()).unwrap().unwrap();
+        let found = find
+            .planned(after.as_ref(), &PLACEHOLDERS)
+            .unwrap()
+            .unwrap();
         assert_eq!(
             (found.path.as_str(), found.kind),
             ("/Shared/x", ObjectKind::Notebook)
         );
-        assert!(unknown::source(&found.object_id).is_some());
         assert_eq!(
-            read.planned(after.as_ref()).unwrap().as_deref(),
+            lockkeeper_types::unknown::source(&found.object_id),
+            Some("step")
+        );
+        assert_eq!(
+            read.planned(after.as_ref(), &PLACEHOLDERS)
+                .unwrap()
+                .as_deref(),
             Some("SELECT 1")
         );
         let missing = state::of(&State::Missing {
             missing_from: "/Shared".to_owned(),
         });
-        assert_eq!(find.planned(missing.as_ref()).unwrap(), None);
-        assert_eq!(read.planned(missing.as_ref()).unwrap(), None);
+        assert_eq!(find.planned(missing.as_ref(), &PLACEHOLDERS).unwrap(), None);
+        assert_eq!(read.planned(missing.as_ref(), &PLACEHOLDERS).unwrap(), None);
     }
 }

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{explained, graph, owned, upsert};
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
-use crate::operations::{state, wire};
+use crate::Call;
+use crate::operations::{state, times, wire};
 
 /// An application registration, single tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,10 +62,7 @@ async fn look_up(
 }
 
 /// Brings back the deleted application that has the unique name, if there is one (section 2.2).
-async fn restore(
-    context: &Context<'_>,
-    unique_name: &str,
-) -> Result<Option<Application>, Failure> {
+async fn restore(context: &Context<'_>, unique_name: &str) -> Result<Option<Application>, Failure> {
     const DELETED: &str = "/v1.0/directory/deletedItems/microsoft.graph.application";
     const RESTORE: &str = "/v1.0/directory/deletedItems/{}/restore";
     let request = graph(Create::NAME, Method::Get, DELETED, &[])?;
@@ -104,7 +102,11 @@ impl Read for Find {
         look_up(context, Self::NAME, &self.unique_name).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -229,6 +231,13 @@ impl Write for Delete {
         None
     }
 
+    fn purge(&self) -> Option<Call> {
+        Call::of(&Purge {
+            object_id: self.object_id.clone(),
+            unique_name: self.unique_name.clone(),
+        })
+    }
+
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         if before.is_none() {
             return Inverse::Nothing;
@@ -236,6 +245,59 @@ impl Write for Delete {
         Inverse::Impossible(
             "a deleted application can only be restored in Entra, for 30 days, under Deleted applications",
         )
+    }
+}
+
+/// Deletes for good an application that was deleted lately; one that is not kept is no error.
+/// State: when it was deleted and until when Entra keeps it (section 2.2).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Purge {
+    object_id: String,
+    unique_name: String,
+}
+
+/// A deleted object is kept for 30 days (section 2.2).
+const KEPT: time::Duration = time::Duration::days(30);
+const DELETED_ITEM: &str = "/v1.0/directory/deletedItems/{}";
+
+#[async_trait]
+impl Write for Purge {
+    const NAME: &'static str = "entra/applications.purge";
+    const CLASS: Class = Class::Delete;
+    type Output = ();
+
+    fn object(&self) -> Object {
+        Object::new("deleted application", &self.object_id).named(&self.unique_name)
+    }
+
+    async fn state(&self, context: &Context<'_>) -> Result<Observed, Failure> {
+        let request = graph(Self::NAME, Method::Get, DELETED_ITEM, &[&self.object_id])?;
+        let kept = wire::if_there(context.cloud.send(&request).await)?;
+        Ok(kept.map(|reply| {
+            let deleted = reply.body.get("deletedDateTime").and_then(Value::as_str);
+            let deleted = deleted.and_then(times::to_unix);
+            let until = deleted.and_then(|at| times::from_unix(at + KEPT.whole_seconds()));
+            json!({ "kept_until": until })
+        }))
+    }
+
+    async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
+        let request = graph(Self::NAME, Method::Delete, DELETED_ITEM, &[&self.object_id])?;
+        wire::gone(context.cloud.send(&request).await)
+    }
+
+    fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
+
+    fn after(&self, _: Option<&Value>, (): &()) -> Option<Value> {
+        None
+    }
+
+    fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
+        match before {
+            None => Inverse::Nothing,
+            Some(_) => Inverse::Impossible("what was deleted for good cannot be brought back"),
+        }
     }
 }
 
@@ -272,8 +334,11 @@ mod tests {
         };
         assert_eq!(find.object(), create().object());
         let after = create().after(None, &made);
-        assert_eq!(find.planned(after.as_ref()).unwrap(), Some(made.clone()));
+        assert_eq!(
+            find.planned(after.as_ref(), &PLACEHOLDERS).unwrap(),
+            Some(made.clone())
+        );
         assert_eq!(find.observed(&Some(made)), Some(after));
-        assert_eq!(find.planned(None).unwrap(), None);
+        assert_eq!(find.planned(None, &PLACEHOLDERS).unwrap(), None);
     }
 }

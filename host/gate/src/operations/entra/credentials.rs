@@ -135,7 +135,11 @@ impl Read for ListPasswords {
         read_all(context, Self::NAME, &self.application).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read_list(state))
     }
 
@@ -311,7 +315,7 @@ impl Read for Prove {
         Ok(())
     }
 
-    fn planned(&self, _: Option<&Value>) -> Result<(), Failure> {
+    fn planned(&self, _: Option<&Value>, _: &Placeholders<'_>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -376,7 +380,7 @@ mod tests {
         let list = ListPasswords {
             application: "app".to_owned(),
         };
-        let listed = list.planned(after.as_ref()).unwrap();
+        let listed = list.planned(after.as_ref(), &PLACEHOLDERS).unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0].ends, "2030-01-02T03:04:05Z");
         assert_eq!(list.observed(&listed), Some(after));

@@ -79,7 +79,11 @@ impl Read for Find {
         look_up(context, Self::NAME, &self.application_id).await
     }
 
-    fn planned(&self, state: Option<&Value>) -> Result<Self::Output, Failure> {
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(state::read(state))
     }
 
@@ -233,6 +237,9 @@ mod tests {
         assert_eq!(find.object().key, create.object().key);
         let made = create.preview(None, &PLACEHOLDERS);
         let after = create.after(None, &made);
-        assert_eq!(find.planned(after.as_ref()).unwrap(), Some(made));
+        assert_eq!(
+            find.planned(after.as_ref(), &PLACEHOLDERS).unwrap(),
+            Some(made)
+        );
     }
 }
