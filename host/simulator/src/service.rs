@@ -48,7 +48,11 @@ impl Service {
             _ => {
                 if let Some(vault) = name.strip_suffix(".vault.azure.net") {
                     Self::KeyVault(vault.to_owned())
-                } else if let Some(account) = name.strip_suffix(".dfs.core.windows.net") {
+                } else if let Some(account) = name
+                    .strip_suffix(".dfs.core.windows.net")
+                    // Microsoft's own clients list by the one and read by the other.
+                    .or_else(|| name.strip_suffix(".blob.core.windows.net"))
+                {
                     Self::Storage {
                         account: account.to_owned(),
                         in_path: false,
@@ -120,13 +124,18 @@ mod tests {
             Service::of("accounts.azuredatabricks.net", "/oidc/accounts/a/v1/token"),
             Service::Databricks
         );
-        assert_eq!(
-            Service::of("stdemo.dfs.core.windows.net", "/fs"),
-            Service::Storage {
-                account: "stdemo".into(),
-                in_path: false
-            }
-        );
+        for host in [
+            "stdemo.dfs.core.windows.net",
+            "stdemo.blob.core.windows.net",
+        ] {
+            assert_eq!(
+                Service::of(host, "/fs"),
+                Service::Storage {
+                    account: "stdemo".into(),
+                    in_path: false
+                }
+            );
+        }
         assert_eq!(Service::of("example.com", "/v1.0"), Service::Unknown);
     }
 

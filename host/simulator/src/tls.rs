@@ -14,7 +14,7 @@ use rustls::{
 use crate::StartError;
 
 /// Every name the listener may be reached by.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "localhost",
     "127.0.0.1",
     "::1",
@@ -24,6 +24,7 @@ const NAMES: [&str; 11] = [
     "management.core.windows.net",
     "*.vault.azure.net",
     "*.dfs.core.windows.net",
+    "*.blob.core.windows.net",
     "*.azuredatabricks.net",
     // A wildcard covers one label, and the seeded workspace's name has two before the domain.
     "*.2.azuredatabricks.net",

@@ -150,8 +150,14 @@ fn answer(
         "The specified path does not exist.",
     ))?;
     match incoming.method {
-        Method::HEAD => Ok(node.head()),
-        Method::GET => Ok(node.read(incoming.header("range"))),
+        Method::HEAD => Ok(node
+            .head()
+            .with("content-length", node.length().to_string())),
+        // Microsoft's own clients read with the second.
+        Method::GET => {
+            let range = incoming.header("range");
+            Ok(node.read(range.or_else(|| incoming.header("x-ms-range"))))
+        }
         _ => Err(unsupported()),
     }
 }
@@ -215,6 +221,10 @@ impl<'a> Node<'a> {
                 .keys()
                 .any(|known| known.starts_with(&below));
         directory.then_some(Self { content: None })
+    }
+
+    fn length(&self) -> usize {
+        self.content.map_or(0, str::len)
     }
 
     fn head(&self) -> Reply {
