@@ -7,6 +7,7 @@ mod clusters;
 mod directory;
 mod errors;
 mod federation;
+mod form_data;
 mod groups;
 mod job_settings;
 mod jobs;

@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 
 use super::caller::{self, Caller, Credential, Plane};
 use super::errors::Refusal;
+use super::form_data;
 use crate::World;
 use crate::wire::{RequestId, Scheme};
 
@@ -156,6 +157,11 @@ impl Request {
                 None => Refusal::malformed(format!("Could not parse request object: {fault}")),
             }
         })
+    }
+
+    /// The fields of a `multipart/form-data` body; nothing for any other.
+    pub(super) fn form_data(&self) -> Option<BTreeMap<String, &[u8]>> {
+        form_data::fields(self.header(header::CONTENT_TYPE.as_str())?, &self.body)
     }
 
     /// The body as form fields.

@@ -234,10 +234,30 @@ struct Import {
     overwrite: bool,
 }
 
+impl Import {
+    /// From JSON with the content in base64, or from a form with the content as it is.
+    fn read(request: &Request) -> Result<Self, Refusal> {
+        let Some(fields) = request.form_data() else {
+            return request.json();
+        };
+        let members = fields.into_iter().map(|(name, value)| {
+            let text = String::from_utf8_lossy(value);
+            let value = match name.as_str() {
+                "content" => json!(BASE64_STANDARD.encode(value)),
+                "overwrite" => json!(text == "true"),
+                _ => json!(text),
+            };
+            (name, value)
+        });
+        serde_json::from_value(Value::Object(members.collect()))
+            .map_err(|fault| Refusal::malformed(format!("Could not parse request object: {fault}")))
+    }
+}
+
 /// `POST /api/2.0/workspace/import`
 pub(super) fn import(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
     let state = &mut state.databricks;
-    let body: Import = request.json()?;
+    let body = Import::read(request)?;
     let mut path = canonical(&body.path)?;
     let bytes = BASE64_STANDARD
         .decode(&body.content)
