@@ -9,10 +9,10 @@ mod bindings;
 mod notebook;
 mod settings;
 
-use bindings::lockkeeper::databricks::{clusters, jobs};
+use bindings::lockkeeper::databricks::{clusters, jobs, service_principals};
 use bindings::{Cluster, Guest, Inputs, Outputs};
-use lockkeeper_guest::types::{Error, StepError};
-use lockkeeper_guest::{Attempt, LONG, progress, until};
+use lockkeeper_guest::types::{ApplicationId, Error, StepError};
+use lockkeeper_guest::{Attempt, LONG, SHORT, progress, until};
 
 struct Job;
 
@@ -21,6 +21,7 @@ const TAG: &str = "lockkeeper";
 
 impl Guest for Job {
     fn run(inputs: Inputs) -> Result<Outputs, StepError> {
+        in_workspace(&inputs.run_as)?;
         let mut changed = notebook::ensure(&inputs.notebook, &inputs.run_as)?;
 
         let found = jobs::find(&inputs.name, (TAG, &inputs.name))?;
@@ -52,6 +53,28 @@ impl Guest for Job {
             changed,
         })
     }
+}
+
+/// Refuses a service principal that is not in the workspace before anything is made for it. The
+/// refusals that would follow also mean "not yet", and would be waited for much longer.
+fn in_workspace(id: &ApplicationId) -> Result<(), StepError> {
+    let found = until("the workspace shows the service principal", SHORT, || {
+        if service_principals::find(id)?.is_some() {
+            return Ok(Attempt::Done(()));
+        }
+        let text = &id.application_id;
+        let message = format!("the workspace has no service principal of application {text}");
+        let operation = "databricks/service-principals.find";
+        let error = Error::of(Error::NotFound, operation, "UNKNOWN", message);
+        Ok(Attempt::Again(error))
+    });
+    found.map_err(|refused| match refused.error {
+        error @ Error::NotFound(_) => error.because(
+            "it was never added to the workspace; run_as takes an application id, never a display name or an object id",
+            "let the import step run before, and give run_as its application id",
+        ),
+        _ => refused,
+    })
 }
 
 /// The compute: what was asked for, else what the job has, else the smallest node and the newest
