@@ -1,0 +1,120 @@
+//! Asking again: until what this run made is visible, and until a lost outcome is certain.
+
+use std::time::{Duration, Instant};
+
+use lockkeeper_cloud::{Class as FailureClass, Failure, Sent};
+use lockkeeper_types::Value;
+
+use super::run::RunGate;
+use crate::call::Call;
+use crate::definition::Definition;
+use crate::event::Event;
+use crate::operation::{Class, Context};
+
+/// The longest the gate waits for something this run made to become visible.
+const VISIBILITY: Duration = Duration::from_mins(5);
+
+/// Sends a write until its outcome is certain, or the time is up.
+pub(super) async fn perform(
+    run: &RunGate,
+    step: &str,
+    definition: &dyn Definition,
+    call: &Call,
+    context: &Context<'_>,
+    deadline: Instant,
+    mut lost: bool,
+) -> Result<Value, Failure> {
+    let mut pause = Pause::default();
+    loop {
+        let sent = visible(run, step, call, deadline, || async {
+            if lost && let Some(output) = reconcile(definition, call, context).await? {
+                return Ok(output);
+            }
+            definition.send(&call.arguments, context).await
+        })
+        .await;
+        let failure = match sent {
+            Ok(output) => return Ok(output),
+            Err(failure) => failure,
+        };
+        if failure.sent == Sent::MaybeHandled {
+            lost = true;
+        } else if !lost || failure.class != FailureClass::Unavailable {
+            return Err(failure);
+        }
+        let Some(delay) = pause.next_within(deadline.min(Instant::now() + VISIBILITY)) else {
+            return Err(Failure { sent: Sent::MaybeHandled, ..failure });
+        };
+        // A broken listener is noticed at the next event that the journal waits for.
+        let _ = run.events.tell(
+            Some(step),
+            &Event::Waiting {
+                operation: call.operation.clone(),
+                reason: format!("the reply was lost ({}); looking before sending again", failure.code),
+                delay,
+            },
+        );
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// What an earlier send of this very call made; `None` means it has to be sent (again).
+async fn reconcile(
+    definition: &dyn Definition,
+    call: &Call,
+    context: &Context<'_>,
+) -> Result<Option<Value>, Failure> {
+    match definition.class() {
+        Class::Create | Class::Issue => definition.find(&call.arguments, context).await,
+        Class::Read | Class::Put | Class::Start | Class::Delete => Ok(None),
+    }
+}
+
+/// Tries again while a service does not see yet what this run made.
+pub(super) async fn visible<T, F>(
+    run: &RunGate,
+    step: &str,
+    call: &Call,
+    deadline: Instant,
+    attempt: impl Fn() -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let deadline = deadline.min(Instant::now() + VISIBILITY);
+    let mut pause = Pause::default();
+    loop {
+        let failure = match attempt().await {
+            Ok(output) => return Ok(output),
+            Err(failure) => failure,
+        };
+        if !(failure.may_be_replication() && run.is_about_something_made(&call.arguments)) {
+            return Err(failure);
+        }
+        let Some(delay) = pause.next_within(deadline) else {
+            return Err(Failure { class: FailureClass::NotYetVisible, ..failure });
+        };
+        let _ = run.events.tell(
+            Some(step),
+            &Event::Waiting {
+                operation: call.operation.clone(),
+                reason: format!("not visible yet ({}: {})", failure.service, failure.code),
+                delay,
+            },
+        );
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Growing pauses: a quarter of a second, doubled up to 30 seconds.
+#[derive(Default)]
+pub(super) struct Pause(u32);
+
+impl Pause {
+    /// The next pause, unless it would end after `deadline`.
+    pub(super) fn next_within(&mut self, deadline: Instant) -> Option<Duration> {
+        let delay = Duration::from_millis(250 << self.0.min(7)).min(Duration::from_secs(30));
+        self.0 += 1;
+        (Instant::now() + delay < deadline).then_some(delay)
+    }
+}

@@ -1,0 +1,72 @@
+//! A read at the gate: answered from the record, or asked and recorded.
+
+use lockkeeper_cloud::Failure;
+use lockkeeper_journal::{Edge, Entry};
+use lockkeeper_types::Value;
+
+use super::patience::visible;
+use super::record::{Ended, denied, facts, from_value, to_value};
+use super::{Halt, StepGate};
+use crate::call::Call;
+use crate::definition::Definition;
+use crate::operation::Context;
+
+impl StepGate {
+    pub(super) async fn read(
+        &mut self,
+        definition: &dyn Definition,
+        call: &Call,
+    ) -> Result<Result<Value, Failure>, Halt> {
+        let (run, cloud) = (self.run.clone(), self.cloud.clone());
+        let (step, grants) = (self.step.clone(), self.grants.clone());
+        let deadline = self.deadline;
+        let mark = self.mark();
+        let mut used = self.used.clone();
+        let digest = call.digest();
+        let object = match definition.object(&call.arguments) {
+            Ok(object) => object,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let fingerprint = format!("{} {digest}", call.operation);
+        let facts = facts(definition, &object, &mark, &digest, call);
+        let effect = async {
+            let granted = grants.decide(&call.operation, &call.arguments, &mut used);
+            let ended = if let Err(denial) = granted {
+                Ended::Failed(denied(&call.operation, &denial.to_string()))
+            } else {
+                {
+                    let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
+                    visible(&run, &step, call, deadline, || {
+                        definition.send(&call.arguments, &context)
+                    })
+                    .await
+                    .into()
+                }
+            };
+            to_value(&ended)
+        };
+        let entry = Entry {
+            kind: "read",
+            fingerprint: &fingerprint,
+            edge: Edge::Cheap,
+            facts,
+        };
+        let recorded = self.durable.effect(entry, Box::pin(effect)).await?;
+        self.replaying = recorded.replayed;
+        if recorded.replayed {
+            // Counted again, so that a limit holds over a resumed step as a whole.
+            let _ = self.grants.decide(&call.operation, &call.arguments, &mut self.used);
+        } else {
+            self.used = used;
+        }
+        match from_value::<Ended>(&recorded.value)? {
+            Ended::Done(output) => {
+                if let Some(state) = definition.observed(&call.arguments, &output) {
+                    self.seen.insert(object, state);
+                }
+                Ok(Ok(output))
+            }
+            Ended::Failed(failure) => Ok(Err(failure)),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the journal keeps of calls, and how it is read back.
+
+use lockkeeper_cloud::{Class as FailureClass, Failure};
+use lockkeeper_journal::Fault;
+use lockkeeper_types::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::call::Call;
+use crate::definition::{Definition, own_failure};
+use crate::operation::Object;
+
+/// What the journal keeps of a write before it is sent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intent {
+    /// Granted; the object's state that it found.
+    Sent {
+        /// `null` where there was no such object.
+        before: Value,
+    },
+    /// Refused by policy, or impossible to prepare; it was never sent.
+    Refused(Failure),
+}
+
+/// What the journal keeps of a call's end.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ended {
+    /// What it gave.
+    Done(Value),
+    /// Why it failed.
+    Failed(Failure),
+}
+
+impl From<Result<Value, Failure>> for Ended {
+    fn from(result: Result<Value, Failure>) -> Self {
+        match result {
+            Ok(output) => Self::Done(output),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+pub(super) const NOT_GRANTED: &str = "NotGranted";
+
+pub(super) fn denied(operation: &str, message: &str) -> Failure {
+    own_failure(FailureClass::Denied, operation, NOT_GRANTED, message)
+}
+
+pub(super) fn no_such(operation: &str) -> Failure {
+    let message = "this version of lockkeeper has no such operation";
+    own_failure(FailureClass::Invalid, operation, "NoSuchOperation", message)
+}
+
+pub(super) fn facts(
+    definition: &dyn Definition,
+    object: &Object,
+    mark: &str,
+    digest: &str,
+    call: &Call,
+) -> Value {
+    json!({
+        "operation": call.operation,
+        "class": definition.class(),
+        "object": object,
+        "mark": mark,
+        "digest": digest,
+        "arguments": call.arguments,
+    })
+}
+
+pub(super) fn stopped(error: impl std::fmt::Display) -> Fault {
+    Fault::Stopped(error.to_string())
+}
+
+pub(super) fn to_value<T: Serialize>(value: &T) -> Result<Value, Fault> {
+    serde_json::to_value(value).map_err(stopped)
+}
+
+pub(super) fn from_value<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Fault> {
+    T::deserialize(value).map_err(stopped)
+}

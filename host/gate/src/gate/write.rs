@@ -1,0 +1,260 @@
+//! A write at the gate: its intent on disk, then the effect, then its outcome on disk.
+
+use std::time::Instant;
+
+use lockkeeper_cloud::{Class as FailureClass, Failure, Sent};
+use lockkeeper_journal::{Edge, Entry, Fault};
+use lockkeeper_types::{Value, unknown};
+
+use super::patience::{Pause, perform, visible};
+use super::record::{Ended, Intent, NOT_GRANTED, denied, facts, from_value, to_value};
+use super::{Halt, StepGate};
+use crate::call::Call;
+use crate::definition::{Definition, own_failure};
+use crate::event::{CallEvent, Event, ListenerError, Outcome};
+use crate::operation::{Class, Context, Observed};
+
+/// A write on its way through the gate.
+struct Passage<'a> {
+    definition: &'a dyn Definition,
+    call: &'a Call,
+    event: CallEvent,
+    fingerprint: String,
+    facts: Value,
+}
+
+/// An intent on disk.
+struct Intended {
+    before: Observed,
+    /// Whether an earlier process recorded it, and may have sent the request.
+    replayed: bool,
+}
+
+impl StepGate {
+    pub(super) async fn write(
+        &mut self,
+        definition: &dyn Definition,
+        call: &Call,
+    ) -> Result<Result<Value, Failure>, Halt> {
+        let object = match definition.object(&call.arguments) {
+            Ok(object) => object,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let (mark, digest) = (self.mark(), call.digest());
+        let passage = Passage {
+            definition,
+            call,
+            fingerprint: format!("{} {digest}", call.operation),
+            facts: facts(definition, &object, &mark, &digest, call),
+            event: CallEvent {
+                operation: call.operation.clone(),
+                class: definition.class(),
+                object,
+                mark,
+                digest,
+            },
+        };
+        let Intended { before, replayed } = match self.intend(&passage).await? {
+            Ok(intended) => intended,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let (result, replayed) = self.carry_out(&passage, replayed).await?;
+        self.seen.remove(&passage.event.object);
+        if let Ok(output) = &result {
+            self.run.remember_made(output);
+            if let Ok(after) = definition.after(&call.arguments, before.as_ref(), output) {
+                self.changes += u64::from(after != before);
+                self.seen.insert(passage.event.object.clone(), after);
+            }
+            if definition.class() == Class::Create && !replayed {
+                self.settle(&passage).await?;
+            }
+        }
+        Ok(result)
+    }
+
+    /// Puts the intent on disk, with the state it finds: before anything leaves.
+    async fn intend(
+        &mut self,
+        passage: &Passage<'_>,
+    ) -> Result<Result<Intended, Failure>, Halt> {
+        let Passage { definition, call, event, .. } = passage;
+        let (run, cloud, step) = (self.run.clone(), self.cloud.clone(), self.step.clone());
+        let (grants, seen) = (self.grants.clone(), self.seen.get(&event.object).cloned());
+        let (deadline, mut used) = (self.deadline, self.used.clone());
+        let prepare = async {
+            let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+            let intent = match grants.decide(&call.operation, &call.arguments, &mut used) {
+                Err(denial) => Intent::Refused(denied(&call.operation, &denial.to_string())),
+                Ok(()) if unknown::source_in(&call.arguments).is_some() => {
+                    Intent::Refused(own_failure(
+                        FailureClass::Invalid,
+                        &call.operation,
+                        "PlaceholderInCall",
+                        "a placeholder of a plan cannot be sent",
+                    ))
+                }
+                Ok(()) => {
+                    let before = match seen {
+                        Some(state) => Ok(state),
+                        None => {
+                            visible(&run, &step, call, deadline, || {
+                                definition.state(&call.arguments, &context)
+                            })
+                            .await
+                        }
+                    };
+                    match before {
+                        Ok(before) => Intent::Sent { before: before.unwrap_or_default() },
+                        Err(failure) => Intent::Refused(failure),
+                    }
+                }
+            };
+            to_value(&intent)
+        };
+        let entry = Entry {
+            kind: "intent",
+            fingerprint: &passage.fingerprint,
+            edge: Edge::Durable,
+            facts: passage.facts.clone(),
+        };
+        let recorded = self.durable.effect(entry, Box::pin(prepare)).await?;
+        if recorded.replayed {
+            // Counted again, so that a limit holds over a resumed step as a whole.
+            let _ = self.grants.decide(&call.operation, &call.arguments, &mut self.used);
+        } else {
+            self.used = used;
+        }
+        match from_value::<Intent>(&recorded.value)? {
+            Intent::Refused(failure) => {
+                let refused = Err(failure.clone());
+                if !recorded.replayed {
+                    self.tell_outcome(event, &refused)?;
+                }
+                Ok(Err(failure))
+            }
+            Intent::Sent { before } => {
+                if !recorded.replayed {
+                    self.run.events.tell(Some(&self.step), &Event::CallIntent(event.clone()))?;
+                }
+                let before = (!before.is_null()).then_some(before);
+                Ok(Ok(Intended { before, replayed: recorded.replayed }))
+            }
+        }
+    }
+
+    /// Sends the call and puts its outcome on disk; also gives whether that was recorded before.
+    /// What an earlier process may have sent (`lost`) is looked for first.
+    async fn carry_out(
+        &mut self,
+        passage: &Passage<'_>,
+        lost: bool,
+    ) -> Result<(Result<Value, Failure>, bool), Halt> {
+        let Passage { definition, call, event, .. } = passage;
+        let (run, cloud, step) = (self.run.clone(), self.cloud.clone(), self.step.clone());
+        let deadline = self.deadline;
+        let mut undecided = None;
+        let effect = async {
+            let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+            let sent = perform(&run, &step, *definition, call, &context, deadline, lost).await;
+            match sent {
+                Err(failure) if failure.sent == Sent::MaybeHandled => {
+                    let why = failure.to_string();
+                    undecided = Some(failure);
+                    Err(Fault::Stopped(why))
+                }
+                decided => to_value(&Ended::from(decided)),
+            }
+        };
+        let entry = Entry {
+            kind: "outcome",
+            fingerprint: &passage.fingerprint,
+            edge: Edge::Durable,
+            facts: passage.facts.clone(),
+        };
+        let recorded = self.durable.effect(entry, Box::pin(effect)).await;
+        let recorded = match (recorded, undecided) {
+            (Err(Fault::Stopped(_)), Some(failure)) => {
+                return Err(self.unknown(event, failure)?);
+            }
+            (recorded, _) => recorded?,
+        };
+        self.replaying = recorded.replayed;
+        let result = match from_value::<Ended>(&recorded.value)? {
+            Ended::Done(output) => Ok(output),
+            Ended::Failed(failure) => Err(failure),
+        };
+        if !recorded.replayed {
+            self.tell_outcome(event, &result)?;
+        }
+        Ok((result, recorded.replayed))
+    }
+
+    /// Waits until reads see what was just created, as often in a row as the step asks.
+    async fn settle(&mut self, passage: &Passage<'_>) -> Result<(), Halt> {
+        let Passage { definition, call, event, .. } = passage;
+        let Some(settle) = self.settle else { return Ok(()) };
+        let (run, cloud) = (self.run.clone(), self.cloud.clone());
+        let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+        let deadline = (Instant::now() + settle.timeout).min(self.deadline);
+        let mut pause = Pause::default();
+        let mut in_a_row = 0;
+        while in_a_row < settle.reads {
+            if matches!(definition.state(&call.arguments, &context).await, Ok(Some(_))) {
+                in_a_row += 1;
+                continue;
+            }
+            in_a_row = 0;
+            let Some(delay) = pause.next_within(deadline) else { return Ok(()) };
+            self.run.events.tell(
+                Some(&self.step),
+                &Event::Waiting {
+                    operation: call.operation.clone(),
+                    reason: "not every reader sees what was created yet".to_owned(),
+                    delay,
+                },
+            )?;
+            tokio::time::sleep(delay).await;
+        }
+        Ok(())
+    }
+
+    /// Tells that nobody knows whether the service acted, and gives the halt that says so.
+    fn unknown(&self, event: &CallEvent, failure: Failure) -> Result<Halt, ListenerError> {
+        self.run.events.tell(
+            Some(&self.step),
+            &Event::CallOutcome {
+                call: event.clone(),
+                outcome: Outcome::Unknown,
+                code: Some(failure.code.clone()),
+                request_id: failure.request_id.clone(),
+            },
+        )?;
+        Ok(Halt::Unknown {
+            operation: event.operation.clone(),
+            object: event.object.name.clone(),
+            failure: Box::new(failure),
+        })
+    }
+
+    fn tell_outcome(
+        &self,
+        call: &CallEvent,
+        result: &Result<Value, Failure>,
+    ) -> Result<(), ListenerError> {
+        let (outcome, failure) = match result {
+            Ok(_) => (Outcome::Done, None),
+            Err(failure) if failure.code == NOT_GRANTED => (Outcome::Denied, Some(failure)),
+            Err(failure) => (Outcome::Failed, Some(failure)),
+        };
+        self.run.events.tell(
+            Some(&self.step),
+            &Event::CallOutcome {
+                call: call.clone(),
+                outcome,
+                code: failure.map(|failure| failure.code.clone()),
+                request_id: failure.and_then(|failure| failure.request_id.clone()),
+            },
+        )
+    }
+}
