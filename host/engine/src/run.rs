@@ -192,7 +192,7 @@ impl Engine {
             self.cloud.clone(),
             Secrets::in_memory(),
             events,
-            Mode::Plan(Plan::new(now)),
+            Mode::Plan(Box::new(Plan::new(now))),
             self.cancellation.clone(),
         ));
         let mut durable = Memory::default().invocation("plan");
@@ -447,7 +447,7 @@ impl Engine {
             self.cloud.clone(),
             Secrets::in_memory(),
             Events::new(run, &self.listeners),
-            Mode::Plan(Plan::new(OffsetDateTime::now_utc())),
+            Mode::Plan(Box::new(Plan::new(OffsetDateTime::now_utc()))),
             self.cancellation.clone(),
         )
     }

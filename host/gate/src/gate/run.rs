@@ -31,7 +31,7 @@ pub enum Mode {
     /// To the services.
     Apply,
     /// Into a plan; none leaves the host.
-    Plan(Plan),
+    Plan(Box<Plan>),
 }
 
 impl RunGate {
