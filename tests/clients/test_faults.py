@@ -1,0 +1,91 @@
+"""Faults, as the clients' own retries and error classes see them."""
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.keyvault.secrets import SecretClient
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.config import Config
+from databricks.sdk.errors import InternalError, ResourceAlreadyExists, TooManyRequests
+from msgraph.generated.models.application import Application
+
+from simulator import OPERATOR_CLIENT, TENANT, WORKSPACE
+
+ME = "/api/2.0/preview/scim/v2/Me"
+
+
+@pytest.fixture(autouse=True)
+def fault(simulator):
+    """Adds a rule; all are gone after each test."""
+
+    def add(path: str, action, **more):
+        simulator.control("POST", "faults", {"path": path, "action": action, **more})
+
+    yield add
+    simulator.control("DELETE", "faults")
+
+
+def hits(simulator, path: str) -> list[int]:
+    """The statuses that requests to a path have had."""
+    requests = simulator.control("GET", "requests")
+    return [each["status"] for each in requests if each["path"].split("?")[0] == path]
+
+
+def impatient(simulator) -> WorkspaceClient:
+    config = Config(
+        host=WORKSPACE,
+        azure_tenant_id=TENANT,
+        azure_client_id=OPERATOR_CLIENT,
+        azure_client_secret=simulator.operator_secret,
+        retry_timeout_seconds=1,
+    )
+    return WorkspaceClient(config=config)
+
+
+def test_databricks_waits_as_told_and_goes_on(simulator, workspace, fault):
+    fault(ME, {"throttle": {"retry_after": 1}}, times=1)
+    assert workspace.current_user.me().user_name == OPERATOR_CLIENT
+    assert hits(simulator, ME) == [429, 200]
+
+
+def test_a_throttled_call_ends_as_too_many_requests(simulator, fault):
+    fault(ME, {"throttle": {"retry_after": 2}})
+    with pytest.raises(TimeoutError) as raised:
+        impatient(simulator).current_user.me()
+    assert isinstance(raised.value.__cause__, TooManyRequests)
+
+
+def test_a_failing_service_is_an_internal_error(workspace, fault):
+    fault(ME, {"status": {"status": 500}})
+    with pytest.raises(InternalError):
+        workspace.current_user.me()
+
+
+def test_key_vault_waits_as_told(simulator, operator, fault):
+    client = SecretClient("https://kv-demo.vault.azure.net", operator)
+    client.set_secret("fault", "not-a-real-secret")
+    path = "/secrets/fault/"
+    fault(path, {"throttle": {"retry_after": 1}}, times=1)
+    assert client.get_secret("fault").value == "not-a-real-secret"
+    assert hits(simulator, path)[-2:] == [429, 200]
+
+
+def test_key_vault_gives_up(operator, fault):
+    client = SecretClient("https://kv-demo.vault.azure.net", operator, retry_total=0)
+    fault("/secrets/**", {"status": {"status": 503}})
+    with pytest.raises(HttpResponseError) as raised:
+        client.get_secret("fault")
+    assert raised.value.status_code == 503
+
+
+def test_graph_waits_as_told(simulator, graph, fault):
+    fault("/v1.0/**", {"throttle": {"retry_after": 1}}, times=1, method="POST")
+    made = graph(graph.client.applications.post(Application(display_name="waited")))
+    assert made.display_name == "waited"
+
+
+def test_a_lost_reply_has_taken_effect(simulator, workspace, fault):
+    """The client sends the call again, and learns that the first was carried out."""
+    fault("/api/2.0/secrets/scopes/create", {"lost_reply": None}, times=1)
+    with pytest.raises(ResourceAlreadyExists):
+        workspace.secrets.create_scope("lost")
+    assert "lost" in [each.name for each in workspace.secrets.list_scopes()]
