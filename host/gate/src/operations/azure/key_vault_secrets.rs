@@ -17,6 +17,9 @@ use crate::secrets::SecretRef;
 
 const API_VERSION: &str = "2025-07-01";
 
+/// The tag that tells which call set a version; no part of what plugins see.
+const CALL_TAG: &str = "lockkeeper_call";
+
 /// What can be read of a secret without its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SecretProperties {
@@ -42,13 +45,20 @@ struct Attributes {
 }
 
 impl Wire {
+    /// Whether the call with this mark set it.
+    fn is_of_call(&self, mark: &str) -> bool {
+        let tags = self.tags.as_ref();
+        tags.and_then(|tags| tags.get(CALL_TAG)).is_some_and(|tag| *tag == wire::token(mark))
+    }
+
     fn of(self, name: &str) -> SecretProperties {
+        let tags = self.tags.unwrap_or_default().into_iter();
         SecretProperties {
             name: name.to_owned(),
             version: self.id.rsplit('/').next().unwrap_or_default().to_owned(),
             enabled: self.attributes.enabled.unwrap_or(true),
             expires: self.attributes.exp.and_then(times::from_unix),
-            tags: self.tags.unwrap_or_default().into_iter().collect(),
+            tags: tags.filter(|(name, _)| name != CALL_TAG).collect(),
         }
     }
 }
@@ -69,13 +79,14 @@ fn request(
     )
 }
 
-/// The newest version. Its listing is read instead of the secret, which would send the value.
-async fn newest(
+/// The versions of a secret. Their listing is read instead of the secret, which would send the
+/// value.
+async fn versions(
     context: &Context<'_>,
     operation: &'static str,
     vault_url: &str,
     name: &str,
-) -> Result<Option<SecretProperties>, Failure> {
+) -> Result<Vec<Wire>, Failure> {
     let first = request(
         operation,
         Method::Get,
@@ -84,8 +95,18 @@ async fn newest(
         name,
     )?;
     let versions = wire::pages::<Wire>(context.cloud, first, "nextLink").await;
-    let versions = wire::if_there(versions)?.unwrap_or_default();
-    let newest = versions
+    Ok(wire::if_there(versions)?.unwrap_or_default())
+}
+
+/// The newest version.
+async fn newest(
+    context: &Context<'_>,
+    operation: &'static str,
+    vault_url: &str,
+    name: &str,
+) -> Result<Option<SecretProperties>, Failure> {
+    let newest = versions(context, operation, vault_url, name)
+        .await?
         .into_iter()
         .max_by_key(|version| version.attributes.created);
     Ok(newest.map(|version| version.of(name)))
@@ -169,7 +190,7 @@ pub(crate) struct Set {
 #[async_trait]
 impl Write for Set {
     const NAME: &'static str = "azure/key-vault-secrets.set";
-    const CLASS: Class = Class::Put;
+    const CLASS: Class = Class::Create;
     type Output = SecretProperties;
 
     fn object(&self) -> Object {
@@ -189,7 +210,8 @@ impl Write for Set {
                 .ok_or_else(|| wire::invalid(Self::NAME, "expires is not an RFC 3339 time"))?;
             fields.insert("exp".to_owned(), seconds.into());
         }
-        let tags: BTreeMap<_, _> = self.tags.iter().cloned().collect();
+        let mut tags: BTreeMap<_, _> = self.tags.iter().cloned().collect();
+        tags.insert(CALL_TAG.to_owned(), wire::token(context.mark));
         let value = context.secrets.open(&self.value).await?;
         let mut request = request(
             Self::NAME,
@@ -198,6 +220,7 @@ impl Write for Set {
             &self.vault_url,
             &self.name,
         )?
+        .idempotent(false)
         .secret_reply("/value");
         request.body = Body::JsonWithSecrets {
             json: json!({ "attributes": attributes, "tags": tags }),
@@ -211,6 +234,12 @@ impl Write for Set {
             other => other?,
         };
         Ok(wire::read::<Wire>(Self::NAME, &reply.body)?.of(&self.name))
+    }
+
+    async fn find(&self, context: &Context<'_>) -> Result<Option<Self::Output>, Failure> {
+        let versions = versions(context, Self::NAME, &self.vault_url, &self.name).await?;
+        let ours = versions.into_iter().find(|version| version.is_of_call(context.mark));
+        Ok(ours.map(|version| version.of(&self.name)))
     }
 
     fn preview(&self, _: Option<&Value>, placeholders: &Placeholders<'_>) -> Self::Output {
@@ -402,11 +431,13 @@ mod tests {
         let wire: Wire = serde_json::from_value(json!({
             "id": "https://kv.vault.azure.net/secrets/s/0123",
             "attributes": { "enabled": true, "exp": 1_893_553_445, "created": 5 },
-            "tags": { "a": "1" },
+            "tags": { "a": "1", "lockkeeper_call": wire::token("run/step#1/2") },
         }))
         .unwrap();
+        assert!(wire.is_of_call("run/step#1/2") && !wire.is_of_call("run/step#1/3"));
         let properties = wire.of("s");
         assert_eq!(properties.version, "0123");
+        assert_eq!(properties.tags, [("a".to_owned(), "1".to_owned())]);
         assert_eq!(properties.expires.as_deref(), Some("2030-01-02T03:04:05Z"));
     }
 }
