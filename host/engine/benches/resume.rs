@@ -38,7 +38,8 @@ struct StopAfter {
 
 impl Listener for StopAfter {
     fn hear(&self, _: &str, _: Option<&str>, event: &Event) -> Result<(), ListenerError> {
-        if matches!(event, Event::StepNote { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if matches!(event, Event::StepNote { .. }) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             self.cancellation.cancel();
         }
         Ok(())
@@ -55,13 +56,24 @@ fn noting() -> Vec<u8> {
 }
 
 fn engine(folder: &Path, cloud: &Cloud, runtime: &Runtime, live_calls: u32) -> (Engine, Workflow) {
-    let component = Component { name: "noting".to_owned(), bytes: noting().into() };
+    let component = Component {
+        name: "noting".to_owned(),
+        bytes: noting().into(),
+    };
     let policy = Policy::parse(&json!({})).unwrap();
     let catalogue = Catalogue::load(runtime, vec![component], policy).unwrap();
-    let source = Arc::new(Source { path: "bench.toml".to_owned(), text: WORKFLOW.to_owned() });
-    let workflow = lockkeeper_workflow::load(&source, &catalogue).unwrap().workflow;
+    let source = Arc::new(Source {
+        path: "bench.toml".to_owned(),
+        text: WORKFLOW.to_owned(),
+    });
+    let workflow = lockkeeper_workflow::load(&source, &catalogue)
+        .unwrap()
+        .workflow;
     let cancellation = Cancellation::default();
-    let stop = StopAfter { left: live_calls.into(), cancellation: cancellation.clone() };
+    let stop = StopAfter {
+        left: live_calls.into(),
+        cancellation: cancellation.clone(),
+    };
     let engine = Engine {
         catalogue,
         cloud: cloud.clone(),
@@ -88,21 +100,28 @@ fn to_the_first_live_call(bencher: Bencher<'_, '_>) {
         .build()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let runtime = Runtime::new(RuntimeOptions { cache: Some(folder.path().join("cache")) }).unwrap();
+    let runtime = Runtime::new(RuntimeOptions {
+        cache: Some(folder.path().join("cache")),
+    })
+    .unwrap();
     // Notes stay in the journal, so nothing is ever sent to this target.
     let target = Target {
         tenant_id: Some("11111111-2222-4333-8444-555555555555".to_owned()),
         workspace: Some("https://adb-4242424242424242.2.azuredatabricks.net".to_owned()),
         credentials: Credentials::ClientSecret {
             client_id: Some("0a0a0a0a-0000-4000-8000-000000000002".to_owned()),
-            secret: Some(SecretSource::Value(SecretString::new("not-a-real-secret".to_owned()))),
+            secret: Some(SecretSource::Value(SecretString::new(
+                "not-a-real-secret".to_owned(),
+            ))),
         },
         ..Target::default()
     };
     let cloud = tokio.block_on(Cloud::connect(target)).unwrap();
     let run = {
         let (engine, workflow) = engine(folder.path(), &cloud, &runtime, CALLS);
-        let report = tokio.block_on(engine.run(&workflow, &BTreeMap::new())).unwrap();
+        let report = tokio
+            .block_on(engine.run(&workflow, &BTreeMap::new()))
+            .unwrap();
         cancelled(&report);
         report.run
     };

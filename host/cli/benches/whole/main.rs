@@ -20,7 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use lockkeeper_journal::Store;
-use measure::{MEMORY, Spread, memory, milliseconds, time};
+use measure::{Spread, memory, milliseconds, time};
 use plain::PLAIN;
 use support::{Project, Simulator};
 
@@ -36,11 +36,10 @@ fn main() {
         let files: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
         return plain::main(&files[0], &files[1], &files[2]);
     }
-    if first == MEMORY {
-        println!("{}", measure::peak(arguments));
-        return;
-    }
-    println!("\n{:<44} {:>9}  {:<18} target", "whole processes", "median", "middle half");
+    println!(
+        "\n{:<44} {:>9}  {:<18} target",
+        "whole processes", "median", "middle half"
+    );
     check();
     plan();
     beside_a_plain_program();
@@ -102,7 +101,10 @@ fn beside_a_plain_program() {
     let lockkeeper = || {
         let (project, _simulator) = fresh();
         let elapsed = time(&mut project.command(&RUN));
-        (elapsed, script::seen(&project.state().join("simulator"), APP))
+        (
+            elapsed,
+            script::seen(&project.state().join("simulator"), APP),
+        )
     };
     let (_, requests) = lockkeeper();
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +113,10 @@ fn beside_a_plain_program() {
     let plain = || {
         let (project, _simulator) = fresh();
         let elapsed = time(&mut plain_program(&project, &script));
-        (elapsed, script::seen(&project.state().join("simulator"), APP))
+        (
+            elapsed,
+            script::seen(&project.state().join("simulator"), APP),
+        )
     };
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -124,21 +129,42 @@ fn beside_a_plain_program() {
             (lockkeeper(), other)
         };
         assert_eq!(mine.1, requests, "two runs send the same requests");
-        assert_eq!(other.1, requests, "the plain program sends the same requests");
+        assert_eq!(
+            other.1, requests,
+            "the plain program sends the same requests"
+        );
         ours.push(mine.0);
         theirs.push(other.0);
     }
-    let ratios = ours.iter().zip(&theirs).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64());
+    let ratios = ours
+        .iter()
+        .zip(&theirs)
+        .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64());
     let what = format!("plain program, {} requests", requests.len());
     row(&what, &milliseconds(&theirs), "ms", "");
-    row("run onboard, the same requests", &milliseconds(&ours), "ms", "");
-    row("  run onboard / plain program", &Spread::of(ratios.collect()), "times", "<= 1.3");
+    row(
+        "run onboard, the same requests",
+        &milliseconds(&ours),
+        "ms",
+        "",
+    );
+    row(
+        "  run onboard / plain program",
+        &Spread::of(ratios.collect()),
+        "times",
+        "<= 1.3",
+    );
 }
 
 fn peak_memory() {
-    let peaks = (0..5).map(|_| memory(&Project::new().command(&RUN)));
+    let peaks = (0..5).map(|_| memory(&mut Project::new().command(&RUN)));
     let found = Spread::of(peaks.collect());
-    row("peak memory of run onboard, own simulator", &found, "MB", "< 150");
+    row(
+        "peak memory of run onboard, own simulator",
+        &found,
+        "MB",
+        "< 150",
+    );
 }
 
 /// How much the journal grows with a run, for each of its calls.
@@ -157,10 +183,18 @@ fn journal_size() {
         .build()
         .unwrap()
         .block_on(async {
-            let run = &store.runs(lockkeeper_journal::RunFilter::default()).await.unwrap().runs[0];
+            let run = &store
+                .runs(lockkeeper_journal::RunFilter::default())
+                .await
+                .unwrap()
+                .runs[0];
             let history = store.history(&run.id).await.unwrap();
             let is_call = |kind: &str| ["read", "intent"].contains(&kind);
-            history.entries.iter().filter(|entry| is_call(&entry.kind)).count()
+            history
+                .entries
+                .iter()
+                .filter(|entry| is_call(&entry.kind))
+                .count()
         });
     #[allow(clippy::cast_precision_loss, reason = "file sizes are far below 2^52")]
     let bytes = (last - first) as f64 / 10.0 / calls as f64;

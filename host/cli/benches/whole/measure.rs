@@ -1,13 +1,7 @@
 //! Medians of whole processes.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use nix::sys::resource::{UsageWho, getrusage};
-
-/// The argument by which this program is told to measure the memory of what follows it.
-pub(crate) const MEMORY: &str = "memory";
 
 /// How long `command` takes from its start to its end, which must be a good one.
 pub(crate) fn time(command: &mut Command) -> Duration {
@@ -43,36 +37,38 @@ impl Spread {
 }
 
 pub(crate) fn milliseconds(times: &[Duration]) -> Spread {
-    Spread::of(times.iter().map(|time| time.as_secs_f64() * 1000.0).collect())
+    Spread::of(
+        times
+            .iter()
+            .map(|time| time.as_secs_f64() * 1000.0)
+            .collect(),
+    )
 }
 
 /// The most memory that `command` had resident at once, in MB of 10^6 bytes.
 ///
-/// The system keeps the largest of all children that ended, so a process of its own asks.
-pub(crate) fn memory(command: &Command) -> f64 {
-    let mut asking = Command::new(std::env::current_exe().unwrap());
-    asking
-        .arg(MEMORY)
-        .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear();
-    if let Some(folder) = command.get_current_dir() {
-        asking.current_dir(folder);
-    }
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            asking.env(name, value);
+/// The system keeps the peak of a process as long as it runs (`VmHWM`, proc(5)), so what it grows
+/// by in its last millisecond is missed.
+pub(crate) fn memory(command: &mut Command) -> f64 {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0;
+    let ended = loop {
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(kilobytes) = line.and_then(|line| line.trim().strip_suffix(" kB")) {
+            peak = kilobytes.parse().unwrap();
         }
-    }
-    let output = asking.output().unwrap();
-    assert!(output.status.success(), "{command:?} failed");
-    let kilobytes: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-    kilobytes * 1024.0 / 1e6
-}
-
-/// The other side of [`memory`]: the peak of the program in `arguments`, in KiB.
-pub(crate) fn peak(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> i64 {
-    let program = PathBuf::from(arguments.next().unwrap());
-    time(Command::new(program).args(arguments));
-    getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss()
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(ended.success(), "{command:?} ended with {ended}");
+    assert!(peak > 0.0, "{status} does not say the peak");
+    peak * 1024.0 / 1e6
 }

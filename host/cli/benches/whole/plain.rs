@@ -117,7 +117,9 @@ fn request(step: &Step, ids: &BTreeMap<&str, Value>) -> Request {
 fn filled(body: &Value, ids: &BTreeMap<&str, Value>) -> Value {
     match body {
         Value::String(text) => {
-            let alone = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+            let alone = text
+                .strip_prefix('{')
+                .and_then(|text| text.strip_suffix('}'));
             if let Some(id) = alone.and_then(|name| ids.get(name)) {
                 return id.clone();
             }
