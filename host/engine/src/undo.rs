@@ -197,7 +197,10 @@ pub(crate) async fn carry_out(
             UndoState::Ready(_) => match gate.look(&item.written).await {
                 // Gone, or as it was: proven.
                 Ok(now) if is_taken_back(&item.written, &now.clone().unwrap_or_default()) => {
-                    continue;
+                    match item.written.call.stays() {
+                        Some(reason) => (reason.to_owned(), true),
+                        None => continue,
+                    }
                 }
                 Ok(_) if plan.older_write_of_same_object(item) => continue,
                 Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,

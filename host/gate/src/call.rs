@@ -29,6 +29,11 @@ impl Call {
         operations::find(&self.operation)?.purge(&self.arguments).ok()?
     }
 
+    /// What the service did of itself because of the call, and leaves when it is taken back.
+    pub fn stays(&self) -> Option<&'static str> {
+        operations::find(&self.operation)?.stays(&self.arguments).ok()?
+    }
+
     /// SHA-256 of the call, in hexadecimal. Object keys are ordered before hashing, so equal
     /// calls have equal digests.
     pub fn digest(&self) -> String {

@@ -53,6 +53,8 @@ pub trait Definition: Send + Sync {
     ) -> Result<Observed, Failure>;
     /// For a write: the call that deletes for good what the service keeps after it.
     fn purge(&self, arguments: &Value) -> Result<Option<Call>, Failure>;
+    /// For a write: what the service did of itself because of it, and leaves.
+    fn stays(&self, arguments: &Value) -> Result<Option<&'static str>, Failure>;
     /// For a write: what takes it back.
     fn inverse(
         &self,
@@ -197,6 +199,9 @@ impl<R: Read> Definition for ReadDefinition<R> {
     fn purge(&self, _: &Value) -> Result<Option<Call>, Failure> {
         Ok(None)
     }
+    fn stays(&self, _: &Value) -> Result<Option<&'static str>, Failure> {
+        Ok(None)
+    }
     fn inverse(&self, _: &Value, _: Option<&Value>, _: &Value) -> Result<Inverse, Failure> {
         Ok(Inverse::Nothing)
     }
@@ -263,6 +268,9 @@ impl<W: Write> Definition for WriteDefinition<W> {
     }
     fn purge(&self, arguments: &Value) -> Result<Option<Call>, Failure> {
         Ok(decode::<W>(W::NAME, arguments)?.purge())
+    }
+    fn stays(&self, arguments: &Value) -> Result<Option<&'static str>, Failure> {
+        Ok(decode::<W>(W::NAME, arguments)?.stays())
     }
     fn inverse(
         &self,

@@ -181,4 +181,10 @@ pub trait Write: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn purge(&self) -> Option<Call> {
         None
     }
+
+    /// What the service did of itself because of this call, and leaves when it is taken back; in
+    /// words for the operator.
+    fn stays(&self) -> Option<&'static str> {
+        None
+    }
 }

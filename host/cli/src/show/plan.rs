@@ -198,7 +198,10 @@ fn detail(call: &PlannedCall, plan: &PlanReport) -> String {
 /// Whether a field's value is of interest: of the ids, those that the call makes.
 fn tells(field: &str, known: &str, call: &PlannedCall) -> bool {
     match field {
-        "application_id" | "id" => unknown::source(known) == Some(call.step.as_str()),
+        "application_id" | "id" => {
+            unknown::source(known) == Some(call.step.as_str())
+                && call.arguments.get(field).and_then(Value::as_str) != Some(known)
+        }
         _ => true,
     }
 }

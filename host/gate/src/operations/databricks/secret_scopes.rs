@@ -176,6 +176,12 @@ impl Write for Create {
         })
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        self.key_vault.as_ref().map(|_| {
+            "Databricks gave itself an access policy on the vault, which lets it read secrets where the vault goes by access policies"
+        })
+    }
+
     fn inverse(&self, before: Option<&Value>, (): &()) -> Inverse {
         if before.is_some() {
             return Inverse::Nothing;

@@ -161,6 +161,12 @@ impl Write for Create {
         state::of(output)
     }
 
+    fn stays(&self) -> Option<&'static str> {
+        Some(
+            "it is out of the workspace; its home folder stays there, and the account still knows it",
+        )
+    }
+
     fn inverse(&self, before: Option<&Value>, output: &Self::Output) -> Inverse {
         if before.is_some() {
             return Inverse::Nothing;
