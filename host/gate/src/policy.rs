@@ -256,6 +256,7 @@ impl Grants {
             return Ok(());
         }
         let mut refusal = None;
+        let mut wanted = "\"*\"".to_owned();
         for (index, rule) in self.rules.iter().enumerate() {
             if !rule.covers(interface, function) {
                 continue;
@@ -270,7 +271,8 @@ impl Grants {
             if let Some(max) = rule.max_calls
                 && *count >= max
             {
-                refusal = Some(format!("its {max} calls are used up"));
+                refusal = Some(format!("its max_calls of {max} is used up"));
+                wanted = format!("{{ max_calls = {} }}", max + 1);
                 continue;
             }
             *count += 1;
@@ -281,7 +283,7 @@ impl Grants {
             plugin: self.plugin.clone(),
             operation: operation.to_owned(),
             reason: format!("plugin `{}` may not call {operation}: {why}", self.plugin),
-            grant: format!("\"{operation}\" = \"*\""),
+            grant: format!("\"{operation}\" = {wanted}"),
         })
     }
 }
@@ -341,7 +343,7 @@ mod tests {
         assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
         assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
         let denial = grants.decide("databricks/roles.grant", &user, &mut used).unwrap_err();
-        assert!(denial.reason.contains("its 2 calls are used up"), "{denial}");
+        assert!(denial.to_string().contains("max_calls of 2 is used up"), "{denial}");
     }
 
     #[test]
