@@ -2,7 +2,9 @@
 
 use lockkeeper_engine::EngineError;
 use lockkeeper_gate::Halt;
-use lockkeeper_journal::{AcquireError, LookupError};
+use lockkeeper_journal::{
+    AcquireError, Fault, LookupError, OpenError, StorageCause, StorageFault,
+};
 use lockkeeper_workflow::Diagnostic;
 
 /// How the program ends; `lockkeeper explain exit-codes` prints the table.
@@ -78,9 +80,36 @@ impl From<LookupError> for Problem {
         let exit = match &error {
             LookupError::Unknown { .. } | LookupError::Ambiguous { .. } => Exit::NotFound,
             LookupError::Damaged(_) => Exit::Damaged,
+            LookupError::Storage(fault) => of_storage(fault),
             _ => Exit::Failed,
         };
         Self::new(exit, error.to_string())
+    }
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Self {
+        let exit = match &error {
+            OpenError::NotAJournal { .. } => Exit::Damaged,
+            OpenError::Storage(fault) => of_storage(fault),
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+fn of_storage(fault: &StorageFault) -> Exit {
+    match fault.cause {
+        StorageCause::Damaged => Exit::Damaged,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_journal(fault: &Fault) -> Exit {
+    match fault {
+        Fault::Fenced { .. } => Exit::Locked,
+        Fault::Storage(fault) => of_storage(fault),
+        _ => Exit::Failed,
     }
 }
 
@@ -102,9 +131,10 @@ impl From<EngineError> for Problem {
             EngineError::Changed { .. } | EngineError::NotApplicable(_) => {
                 Self::new(Exit::Usage, message)
             }
-            EngineError::Journal(lockkeeper_journal::Fault::Fenced { .. }) => {
-                Self::new(Exit::Locked, message)
+            EngineError::Journal(fault) | EngineError::Halted(Halt::Journal(fault)) => {
+                Self::new(of_journal(&fault), message)
             }
+            EngineError::Storage(fault) => Self::new(of_storage(&fault), message),
             EngineError::Halted(Halt::Cancelled) => Self::new(Exit::Cancelled, message),
             EngineError::Unplannable { .. } => Self::new(Exit::Step, message),
             EngineError::Internal(_) => Self::new(Exit::Internal, message),
@@ -117,9 +147,7 @@ impl From<EngineError> for Problem {
                 };
                 Self::new(exit, message)
             }
-            EngineError::Storage(_)
-            | EngineError::Journal(_)
-            | EngineError::Key(_)
+            EngineError::Key(_)
             | EngineError::Lock(_)
             | EngineError::Events(_)
             | EngineError::Halted(_) => Self::new(Exit::Failed, message),

@@ -85,7 +85,7 @@ impl Session {
 }
 
 pub(super) fn open_journal(project: &Project) -> Result<Store, Problem> {
-    Store::open(project.journal()).map_err(|error| Problem::new(Exit::Failed, error.to_string()))
+    Ok(Store::open(project.journal())?)
 }
 
 /// The first signal asks the run to stop after the call that is under way; the second stops now.
