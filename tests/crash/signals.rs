@@ -1,0 +1,110 @@
+//! Ctrl-C: once, the call under way ends and the run is cancelled; twice, the process ends now.
+//! Either way the run can be gone on with.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::cloud;
+use crate::stage::{Stage, newest, onboard};
+use crate::support::Simulator;
+
+const CANCELLED: i32 = 8;
+/// The request during which the signals come.
+const SLOW: &str = "/api/2.2/jobs/create";
+
+/// A run in the middle of a request whose reply takes seconds.
+struct Slow {
+    stage: Stage,
+    simulator: Simulator,
+    child: Child,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let stage = Stage::new();
+        let simulator = stage.set();
+        simulator.control("POST", "/__simulator/faults", Some(&json!({
+            "method": "POST", "path": SLOW, "times": 1,
+            "action": { "slow_drip": { "bytes_per_second": 10 } },
+        })));
+        let child = stage
+            .project
+            .command(&onboard())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while jobs(&simulator).is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { stage, simulator, child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for the end; gives the exit code and what it still said.
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    /// Goes on, and compares with a run that nobody disturbed.
+    fn go_on(&self, status: &str) {
+        let project = &self.stage.project;
+        let (run, now) = newest(project, "run").unwrap();
+        assert_eq!(now, status);
+        project.ok(&["resume", &run]);
+        let found = cloud::of(&self.simulator);
+        let stage = Stage::new();
+        let simulator = stage.set();
+        stage.project.ok(&onboard());
+        cloud::assert_same(&found, &cloud::of(&simulator), status);
+    }
+}
+
+fn jobs(simulator: &Simulator) -> serde_json::Map<String, Value> {
+    let state = simulator.control("GET", "/__simulator/state", None);
+    state["databricks"]["jobs"].as_object().unwrap().clone()
+}
+
+#[test]
+fn one_signal_ends_after_the_call_that_is_under_way() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut slow = Slow::new();
+        slow.signal(signal);
+        let (code, said) = slow.end();
+        assert_eq!(code, Some(CANCELLED), "{said}");
+        assert!(said.contains("Stopping after the call that is under way"), "{said}");
+        let (run, _) = newest(&slow.stage.project, "run").unwrap();
+        let shown = slow.stage.project.ok(&["runs", "show", &run]).stdout();
+        assert!(shown.contains("✓ databricks/jobs.create"), "{shown}");
+        assert!(!shown.contains("run-now"), "{shown}");
+        slow.go_on("cancelled");
+    }
+}
+
+#[test]
+fn two_signals_end_at_once() {
+    let mut slow = Slow::new();
+    slow.signal(Signal::SIGINT);
+    let mut lines = BufReader::new(slow.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Again: stop now") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended after one signal");
+    }
+    slow.signal(Signal::SIGINT);
+    assert_eq!(slow.child.wait().unwrap().code(), Some(CANCELLED));
+    let (run, _) = newest(&slow.stage.project, "run").unwrap();
+    let shown = slow.stage.project.ok(&["runs", "show", &run]).stdout();
+    assert!(shown.contains("? databricks/jobs.create"), "{shown}");
+    slow.go_on("interrupted");
+}
