@@ -18,7 +18,9 @@ pub struct Project {
 impl Project {
     /// An empty folder: the shipped workflows, plugins and grants are used.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -75,7 +77,13 @@ impl Project {
     /// Runs it, and fails the test unless it exits with 0.
     pub fn ok(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
-        assert_eq!(ran.code(), 0, "{arguments:?}\n{}\n{}", ran.stdout(), ran.stderr());
+        assert_eq!(
+            ran.code(),
+            0,
+            "{arguments:?}\n{}\n{}",
+            ran.stdout(),
+            ran.stderr()
+        );
         ran
     }
 
@@ -97,8 +105,14 @@ impl Project {
             .unwrap();
         let stdout = child.stdout.take().unwrap();
         let mut documents = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-        let serving = documents.next().expect("the simulator says where it serves").unwrap();
-        Simulator { child, http: serving["http"].as_str().unwrap().to_owned() }
+        let serving = documents
+            .next()
+            .expect("the simulator says where it serves")
+            .unwrap();
+        Simulator {
+            child,
+            http: serving["http"].as_str().unwrap().to_owned(),
+        }
     }
 }
 
@@ -126,6 +140,17 @@ pub struct Simulator {
 }
 
 impl Simulator {
+    /// Where its plain-HTTP port is: `127.0.0.1:PORT`.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Ends it before its time.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Sends a request to its control surface: `/__simulator/…`.
     pub fn control(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         self.send(method, path, &[], body).1
@@ -163,7 +188,6 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
