@@ -116,7 +116,7 @@ impl Bench {
             "step",
             Grants::everything("bench"),
             None,
-            Instant::now() + Duration::from_secs(3600),
+            Instant::now() + Duration::from_hours(1),
             Box::new(lease.invocation("step#1")),
         )
     }

@@ -2,6 +2,7 @@
 //! client, one after another, and does nothing else.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path as File;
 
@@ -32,7 +33,10 @@ pub(crate) fn main(script: &File, serving: &File, key: &File) {
     let steps: Vec<Step> = serde_json::from_slice(&std::fs::read(script).unwrap()).unwrap();
     let serving: Serving = serde_json::from_slice(&std::fs::read(serving).unwrap()).unwrap();
     let key = std::fs::read(key).unwrap();
-    let secret: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut secret = String::new();
+    for byte in key {
+        write!(secret, "{byte:02x}").unwrap();
+    }
     let operator = Operator::seeded();
     let target = Target {
         tenant_id: Some(operator.tenant_id),
