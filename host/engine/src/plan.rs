@@ -116,6 +116,11 @@ impl PlanReport {
         format!("sha256:{:x}", Sha256::digest(bound.to_string()))
     }
 
+    /// Whether it says what it said when its hash was made.
+    pub fn is_intact(&self) -> bool {
+        self.compute_hash() == self.hash
+    }
+
     /// What differs between this plan and a newer one of the same workflow, in words.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();

@@ -182,6 +182,10 @@ async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, P
         .flatten()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    if !saved.is_intact() {
+        let message = "the saved plan was edited after it was made, so nothing was run";
+        return Err(Problem::new(Exit::Policy, message).help("plan again, and run the new plan"));
+    }
     let now = session.engine.plan(&session.workflow, &given, saved.made_at).await?;
     if now.hash != saved.hash {
         let differences = saved.differences(&now);
