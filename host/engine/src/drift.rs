@@ -109,9 +109,9 @@ fn entry(item: &Value) -> String {
         Value::Array(pair) => pair.first().map(entry).unwrap_or_default(),
         Value::Object(fields) => {
             let names = ["role", "principal", "key_id", "key"];
-            let named: Vec<_> =
+            let texts: Vec<_> =
                 names.iter().filter_map(|name| fields.get(*name)?.as_str()).collect();
-            named.join(" ")
+            texts.join(" ")
         }
         other => other.to_string(),
     }

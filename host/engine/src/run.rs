@@ -453,17 +453,15 @@ impl Engine {
     }
 
     /// A run's gate: its secrets sealed under its own key.
-    fn gate(&self, lease: &Arc<Lease>) -> Result<Arc<RunGate>, EngineError> {
-        let run = lease.run_id();
-        let key = self.keys.key(run)?;
-        let vault = Vault::new(lease.clone(), &key).map_err(EngineError::Internal)?;
-        Ok(Arc::new(RunGate::new(
+    fn gate(&self, lease: &Arc<Lease>) -> Arc<RunGate> {
+        let vault = Vault::new(lease.clone(), self.keys.clone());
+        Arc::new(RunGate::new(
             self.cloud.clone(),
             Secrets::sealed_in(Box::new(vault)),
-            Events::new(run, &self.listeners),
+            Events::new(lease.run_id(), &self.listeners),
             Mode::Apply,
             self.cancellation.clone(),
-        )))
+        ))
     }
 
     /// Takes the run and keeps saying that it is alive until the guard is dropped.
@@ -490,7 +488,7 @@ impl Engine {
     ) -> Result<RunReport, EngineError> {
         let begun = self.store.run(id).await?.beginning;
         let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease)?;
+        let gate = self.gate(&lease);
         crash::point("begin:held");
         let mut scope = self.scope(&begun.inputs, Some(id), &begun.actor, begun.started_at);
         let _lock = match workflow
@@ -617,7 +615,7 @@ impl Engine {
         resumed: bool,
     ) -> Result<UndoReport, EngineError> {
         let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease)?;
+        let gate = self.gate(&lease);
         crash::point("begin:held");
         gate.events.tell(
             None,
@@ -629,7 +627,7 @@ impl Engine {
             },
         )?;
         let carried_out = undo::carry_out(gate.clone(), plan, crash::watched(lease.invocation("undo#1"))).await;
-        let Undone { undone, left, remains } = match carried_out {
+        let Undone { calls: undone, left, remains } = match carried_out {
             Ok(done) => done,
             Err(Halt::Cancelled) => {
                 lease.finish(Ending::Cancelled, Value::Null).await?;

@@ -159,7 +159,7 @@ impl UndoPlan {
 
 /// What carrying an undo out came to.
 pub(crate) struct Undone {
-    pub(crate) undone: usize,
+    pub(crate) calls: usize,
     pub(crate) left: Vec<LeftBehind>,
     pub(crate) remains: Vec<Remains>,
 }
@@ -247,7 +247,7 @@ pub(crate) async fn carry_out(
             expected: !plan.purge,
         });
     }
-    Ok(Undone { undone, left, remains })
+    Ok(Undone { calls: undone, left, remains })
 }
 
 /// Whether an object in the state `now` shows nothing of the write any more. Of a list, that is

@@ -63,14 +63,16 @@ fn steps(plan: &PlanReport, text: &mut String) {
         let mut quiet = true;
         for call in changing.iter().filter(|call| call.step == step.id) {
             quiet = false;
-            let (kind, named) = (&call.object.kind, shown_name(call));
+            let (kind, object) = (&call.object.kind, shown_name(call));
             let detail = detail(call, plan);
-            line(&format!("{} {kind:<kinds$}  {named:<names$}  {detail}", symbol(call.change())));
+            line(&format!("{} {kind:<kinds$}  {object:<names$}  {detail}", symbol(call.change())));
             let mut changes = Vec::new();
             if call.change() == Change::Update {
                 fields("", &call.before, &call.after, &mut changes);
             }
-            changes.iter().for_each(|change| line(&format!("      {change}")));
+            for change in &changes {
+                line(&format!("      {change}"));
+            }
         }
         if quiet {
             line(&unchanged(step));
