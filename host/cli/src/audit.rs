@@ -115,13 +115,15 @@ impl Audit {
         })();
         end.file.unlock()?;
         appended?;
-        // A write's intent and a run's beginning and end are on disk before anything follows.
-        if !matches!(
+        // The journal has synced the intent itself by now; the log is synced where a run ends, and
+        // where something was refused or is uncertain.
+        if matches!(
             event,
-            Event::CallOutcome {
-                outcome: Outcome::Done,
-                ..
-            }
+            Event::RunEnd { .. }
+                | Event::CallOutcome {
+                    outcome: Outcome::Denied | Outcome::Unknown,
+                    ..
+                }
         ) {
             end.file.sync_data()?;
         }

@@ -111,15 +111,20 @@ impl KeyRing {
 /// The sealed secrets of one run.
 pub struct Vault {
     lease: Arc<Lease>,
-    key: LessSafeKey,
+    keys: KeyRing,
 }
 
 impl Vault {
-    /// The vault of the run that `lease` holds, under the run's own key.
-    pub fn new(lease: Arc<Lease>, key: &Key) -> Result<Self, String> {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key.as_slice())
-            .map_err(|_| "the key does not fit the cipher".to_owned())?;
-        Ok(Self { lease, key: LessSafeKey::new(key) })
+    /// The vault of the run that `lease` holds, under the run's own key in `keys`, which is made
+    /// for the first secret.
+    pub fn new(lease: Arc<Lease>, keys: KeyRing) -> Self {
+        Self { lease, keys }
+    }
+
+    fn cipher(key: &Key) -> Result<LessSafeKey, String> {
+        UnboundKey::new(&CHACHA20_POLY1305, key.as_slice())
+            .map(LessSafeKey::new)
+            .map_err(|_| "the key does not fit the cipher".to_owned())
     }
 
     /// What binds a ciphertext to its place, so that it cannot be moved to another.
@@ -136,8 +141,8 @@ impl SealedStore for Vault {
             .fill(&mut nonce)
             .map_err(|_| "the system gives no randomness".to_owned())?;
         let mut sealed = Zeroizing::new(value.expose().as_bytes().to_vec());
-        let tag = self
-            .key
+        let key = self.keys.key(self.lease.run_id()).map_err(|error| error.to_string())?;
+        let tag = Self::cipher(&key)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 self.place(name),
@@ -157,8 +162,13 @@ impl SealedStore for Vault {
         let (nonce, sealed) = blob.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
-        let opened = self
-            .key
+        let Some(key) =
+            self.keys.existing(self.lease.run_id()).map_err(|error| error.to_string())?
+        else {
+            return Ok(None);
+        };
+        let key = Self::cipher(&key)?;
+        let opened = key
             .open_in_place(nonce, self.place(name), sealed.as_mut_slice())
             .map_err(|_| damaged())?;
         let text = std::str::from_utf8(opened).map_err(|_| damaged())?;

@@ -94,7 +94,7 @@ impl Store {
             let acquired = self
                 .inner
                 .writer
-                .run("take a run", Edge::Durable, move |connection| {
+                .run("take a run", Edge::Cheap, move |connection| {
                     take(connection, &id, head_seq, &holder)
                 })
                 .await?;

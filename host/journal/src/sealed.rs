@@ -58,7 +58,7 @@ impl Store {
         };
         let writer = &self.inner.writer;
         writer
-            .run("destroy sealed secrets", Edge::Durable, destroy)
+            .run("destroy sealed secrets", Edge::Cheap, destroy)
             .await
     }
 }

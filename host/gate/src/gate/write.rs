@@ -166,10 +166,16 @@ impl StepGate {
                 decided => to_value(&Ended::from(decided)),
             }
         };
+        // An outcome that the power takes away is found again by the call's class; only an issued
+        // secret could not be.
+        let edge = match definition.class() {
+            Class::Issue => Edge::Durable,
+            _ => Edge::Cheap,
+        };
         let entry = Entry {
             kind: "outcome",
             fingerprint: &passage.fingerprint,
-            edge: Edge::Durable,
+            edge,
             facts: passage.facts.clone(),
         };
         let recorded = self.durable.effect(entry, Box::pin(effect)).await;
