@@ -125,8 +125,13 @@ impl Attempt {
                     // The plugin is unloaded while it waits, and run to this point again after.
                     durable = gate.rewind();
                     let left = Duration::try_from(until - OffsetDateTime::now_utc());
-                    tokio::time::sleep(left.unwrap_or_default()).await;
-                    continue;
+                    tokio::select! {
+                        () = tokio::time::sleep(left.unwrap_or_default()) => continue,
+                        () = tokio::time::sleep_until(deadline.into()) => {
+                            Attempted::Failed(timed_out(timeout))
+                        }
+                        () = self.run.cancellation.set() => return Err(Halt::Cancelled),
+                    }
                 }
                 Ended::Halted(halt) => return Err(halt),
             };
