@@ -253,6 +253,19 @@ fn the_schema_takes_the_shipped_workflow_and_refuses_others() {
     }
 }
 
+/// Keywords that alone refuse nothing.
+const ASIDE: [&str; 9] = [
+    "$schema",
+    "$defs",
+    "title",
+    "description",
+    "examples",
+    "then",
+    "default",
+    "const",
+    "enum",
+];
+
 /// Whether a schema accepts a value: the keywords that the program's schema uses, and no others.
 fn accepts(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let Some(keywords) = schema.as_object() else {
@@ -266,8 +279,8 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     for (keyword, rule) in keywords {
         let failed = || Err(format!("{keyword} {rule} does not take {value}"));
         match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" | "examples" | "then" | "minimum"
-            | "default" => {}
+            "minimum" if value.as_f64() < rule.as_f64() && value.is_number() => return failed(),
+            "minimum" => {}
             "pattern" => {
                 let pattern = regex::Regex::new(rule.as_str().unwrap()).unwrap();
                 if value.as_str().is_some_and(|text| !pattern.is_match(text)) {
@@ -280,7 +293,8 @@ fn accepts(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             }
             "const" if rule != value => return failed(),
             "enum" if !rule.as_array().unwrap().contains(value) => return failed(),
-            "const" | "enum" => {}
+            // Words for people, and what other keywords look up by themselves.
+            other if ASIDE.contains(&other) => {}
             "type" => {
                 let kinds = rule
                     .as_array()

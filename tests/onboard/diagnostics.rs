@@ -71,12 +71,12 @@ fn each_points_at_the_very_characters() {
         })
         .collect();
     let pointed =
-        |spot: &&str, wanted: &str| spot.trim_matches('"').contains(wanted.trim_matches('"'));
+        |spot: &str, wanted: &str| spot.trim_matches('"').contains(wanted.trim_matches('"'));
     assert_eq!(spots.len(), MISTAKES.len(), "{spots:#?}");
     for ((code, spot), (wanted, characters)) in spots.iter().zip(MISTAKES) {
         assert_eq!(*code, wanted, "{spots:#?}");
         assert!(
-            pointed(&spot, characters) && spot.len() <= characters.len() + 5,
+            pointed(spot, characters) && spot.len() <= characters.len() + 5,
             "{spot} is {characters}"
         );
     }

@@ -32,7 +32,6 @@ impl Needle {
                 forms.push(encoded[(skipped * 8).div_ceil(6)..own].to_owned());
             }
         }
-        let each = |form: &dyn Fn(u8) -> String| bytes.iter().map(|byte| form(*byte)).collect();
         let escaped = |byte: u8, code: String| {
             let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
             if plain {
@@ -41,13 +40,12 @@ impl Needle {
                 code
             }
         };
-        let hex: String = each(&|byte| format!("{byte:02x}"));
-        forms.push(hex.to_uppercase());
-        forms.push(hex);
-        forms.push(each(&|byte| escaped(byte, format!("%{byte:02X}"))));
-        forms.push(each(&|byte| escaped(byte, format!("%{byte:02x}"))));
-        forms.push(each(&|byte| format!("%{byte:02X}")));
-        forms.push(each(&|byte| escaped(byte, format!("\\u{byte:04x}"))));
+        forms.push(hex(bytes).to_uppercase());
+        forms.push(hex(bytes));
+        forms.push(each(bytes, |byte| escaped(byte, format!("%{byte:02X}"))));
+        forms.push(each(bytes, |byte| escaped(byte, format!("%{byte:02x}"))));
+        forms.push(each(bytes, |byte| format!("%{byte:02X}")));
+        forms.push(each(bytes, |byte| escaped(byte, format!("\\u{byte:04x}"))));
         let quoted = serde_json::to_string(value).unwrap();
         let json = &quoted[1..quoted.len() - 1];
         forms.push(json.to_owned());
@@ -76,6 +74,15 @@ impl Needle {
     }
 }
 
+pub fn hex(bytes: &[u8]) -> String {
+    each(bytes, |byte| format!("{byte:02x}"))
+}
+
+/// Each byte in some form, one after the other.
+fn each(bytes: &[u8], form: impl Fn(u8) -> String) -> String {
+    bytes.iter().map(|byte| form(*byte)).collect()
+}
+
 /// Everything a project has on disk, by name.
 pub fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -99,8 +106,8 @@ fn every_form_of_a_planted_value_is_found() {
             STANDARD_NO_PAD.encode(&text),
             URL_SAFE_NO_PAD.encode(&text),
             serde_json::to_string(&text).unwrap(),
-            text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-            text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+            hex(text.as_bytes()),
+            each(text.as_bytes(), |byte| format!("%{byte:02X}")),
         ] {
             let hay = format!("{{\"x\":\"{encoded}\"}}").into_bytes();
             assert!(needle.is_in(&hay), "{encoded}");

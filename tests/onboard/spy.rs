@@ -12,7 +12,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use crate::needles::Needle;
+use crate::needles::{Needle, hex};
 use crate::support::{Project, Simulator};
 
 /// What the simulator answers for, as the clients name it.
@@ -140,7 +140,7 @@ fn decoded(text: &str) -> String {
 fn pass(
     mut client: impl Read + Write,
     upstream: SocketAddr,
-    heard: &Mutex<Heard>,
+    shared: &Mutex<Heard>,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -158,8 +158,8 @@ fn pass(
     let mut body = vec![0; length];
     client.read_exact(&mut body)?;
     let sent = String::from_utf8_lossy(&body).into_owned();
-    if let Some(status) = echoed(heard, &head) {
-        let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Some(status) = echoed(shared, &head) {
+        let hex = hex(&body);
         let message = format!("refused {sent} = {} = {hex}", STANDARD.encode(&body));
         let body = json!({ "error": { "code": "Refused", "message": message } }).to_string();
         let length = body.len();
@@ -175,18 +175,18 @@ fn pass(
     server.write_all(&body)?;
     let mut reply = Vec::new();
     server.read_to_end(&mut reply)?;
-    heard.lock().unwrap().read(&sent, &reply);
+    shared.lock().unwrap().read(&sent, &reply);
     client.write_all(&reply)?;
     client.flush()
 }
 
 /// The status of the echo that is due for this request.
-fn echoed(heard: &Mutex<Heard>, head: &str) -> Option<u16> {
-    let mut heard = heard.lock().unwrap();
-    let due = heard.echoes.iter().position(|(method, path, _)| {
+fn echoed(shared: &Mutex<Heard>, head: &str) -> Option<u16> {
+    let mut known = shared.lock().unwrap();
+    let due = known.echoes.iter().position(|(method, path, _)| {
         head.starts_with(&format!("{method} ")) && head.lines().next().unwrap().contains(path)
     })?;
-    Some(heard.echoes.remove(due).2)
+    Some(known.echoes.remove(due).2)
 }
 
 /// A certificate for the services' names, and the authority to trust for it.
