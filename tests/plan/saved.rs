@@ -62,9 +62,9 @@ fn changed_files_and_a_tampered_plan_are_refused() {
 
     let saved = project.path().join("plan.json");
     let text = std::fs::read_to_string(&saved).unwrap();
-    let mut plan: Value = serde_json::from_str(&text).unwrap();
-    plan["calls"].as_array_mut().unwrap().pop();
-    std::fs::write(&saved, plan.to_string()).unwrap();
+    let mut edited: Value = serde_json::from_str(&text).unwrap();
+    edited["calls"].as_array_mut().unwrap().pop();
+    std::fs::write(&saved, edited.to_string()).unwrap();
     refused(&project, &["was edited after it was made", "nothing was run"]);
     std::fs::write(&saved, text).unwrap();
     project.ok(&["run", "--plan", "plan.json"]);

@@ -147,7 +147,7 @@ pub(crate) fn assert_same(found: &Value, expected: &Value) {
     let only = |these: &str, others: &str, sign: char| -> String {
         let others: Vec<&str> = others.lines().collect();
         let lines = these.lines().filter(|line| !others.contains(line));
-        lines.map(|line| format!("{sign} {line}\n")).collect()
+        lines.flat_map(|line| [sign.to_string(), line.to_owned(), "\n".to_owned()]).collect()
     };
     panic!(
         "the cloud is another one\n{}{}",
