@@ -453,15 +453,16 @@ impl Engine {
     }
 
     /// A run's gate: its secrets sealed under its own key.
-    fn gate(&self, lease: &Arc<Lease>) -> Arc<RunGate> {
+    fn gate(&self, lease: &Arc<Lease>, seed: &[u8; 32]) -> Arc<RunGate> {
         let vault = Vault::new(lease.clone(), self.keys.clone());
-        Arc::new(RunGate::new(
+        let gate = RunGate::new(
             self.cloud.clone(),
             Secrets::sealed_in(Box::new(vault)),
             Events::new(lease.run_id(), &self.listeners),
             Mode::Apply,
             self.cancellation.clone(),
-        ))
+        );
+        Arc::new(gate.marked_by(seed))
     }
 
     /// Takes the run and keeps saying that it is alive until the guard is dropped.
@@ -488,7 +489,7 @@ impl Engine {
     ) -> Result<RunReport, EngineError> {
         let begun = self.store.run(id).await?.beginning;
         let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease);
+        let gate = self.gate(&lease, &begun.seed);
         crash::point("begin:held");
         let mut scope = self.scope(&begun.inputs, Some(id), &begun.actor, begun.started_at);
         let _lock = match workflow
@@ -614,8 +615,9 @@ impl Engine {
         id: &str,
         resumed: bool,
     ) -> Result<UndoReport, EngineError> {
+        let seed = self.store.run(id).await?.beginning.seed;
         let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease);
+        let gate = self.gate(&lease, &seed);
         crash::point("begin:held");
         gate.events.tell(
             None,

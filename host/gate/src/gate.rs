@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockkeeper_cloud::{Class as FailureClass, Cloud, Failure};
-use lockkeeper_journal::{Durable, Edge, Entry, Fault};
+use lockkeeper_journal::{Durable, Fault};
 use lockkeeper_types::Value;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -136,13 +136,6 @@ impl StepGate {
         self.durable
     }
 
-    /// Records `value` at this place, or gives back what was recorded here before.
-    pub async fn fix(&mut self, kind: &str, value: Value) -> Result<Value, Halt> {
-        let entry =
-            Entry { kind, fingerprint: kind, edge: Edge::Durable, facts: Value::Null };
-        Ok(self.durable.effect(entry, Box::pin(async { Ok(value) })).await?.value)
-    }
-
     /// Passes one call. The inner result is for the plugin, in the shape of `step/types.error`;
     /// a [`Halt`] ends the step.
     pub async fn call(
@@ -177,7 +170,8 @@ impl StepGate {
     }
 
     fn mark(&self) -> String {
-        format!("{}/{}/{}", self.durable.run_id(), self.durable.address(), self.position)
+        let (run, address) = (self.durable.run_id(), self.durable.address());
+        format!("{run}{}/{address}/{}", self.run.journal, self.position)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lockkeeper_cloud::{Cloud, Failure};
 use lockkeeper_types::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::record::no_such;
 use crate::call::Call;
@@ -23,6 +24,7 @@ pub struct RunGate {
     pub mode: Mode,
     /// Set to stop before the next call.
     pub cancellation: Cancellation,
+    pub(super) journal: String,
     made: Mutex<HashSet<String>>,
 }
 
@@ -49,8 +51,18 @@ impl RunGate {
             events,
             mode,
             cancellation,
+            journal: String::new(),
             made: Mutex::default(),
         }
+    }
+
+    /// Puts a part of the run's seed into the marks of its calls: a run's id is its own only
+    /// within one journal, and several may write to one cloud.
+    #[must_use]
+    pub fn marked_by(mut self, seed: &[u8; 32]) -> Self {
+        let digest = Sha256::digest(seed);
+        self.journal = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        self
     }
 
     /// Remembers the names in `value` as those of things this run made: a service that does not
