@@ -60,8 +60,10 @@ impl RunGate {
     /// within one journal, and several may write to one cloud.
     #[must_use]
     pub fn marked_by(mut self, seed: &[u8; 32]) -> Self {
-        let digest = Sha256::digest(seed);
-        self.journal = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        self.journal = format!("{:x}", Sha256::digest(seed))
+            .chars()
+            .take(8)
+            .collect();
         self
     }
 
@@ -70,7 +72,12 @@ impl RunGate {
     pub fn remember_made(&self, value: &Value) {
         let mut names = Vec::new();
         leaves(value, &mut names);
-        self.lock_made().extend(names.into_iter().filter(|name| name.len() >= 4).map(str::to_owned));
+        self.lock_made().extend(
+            names
+                .into_iter()
+                .filter(|name| name.len() >= 4)
+                .map(str::to_owned),
+        );
     }
 
     /// The state now of the object that a recorded write changed. Sends reads only.
@@ -78,15 +85,23 @@ impl RunGate {
         let Some(definition) = operations::find(&written.call.operation) else {
             return Ok(None);
         };
-        let context =
-            Context { cloud: &self.cloud, secrets: &self.secrets, mark: &written.mark };
+        let context = Context {
+            cloud: &self.cloud,
+            secrets: &self.secrets,
+            mark: &written.mark,
+        };
         definition.state(&written.call.arguments, &context).await
     }
 
     /// What `call` is about, and its state now. Sends reads only.
     pub async fn look_at(&self, call: &Call) -> Result<(Object, Observed), Failure> {
-        let definition = operations::find(&call.operation).ok_or_else(|| no_such(&call.operation))?;
-        let context = Context { cloud: &self.cloud, secrets: &self.secrets, mark: "" };
+        let definition =
+            operations::find(&call.operation).ok_or_else(|| no_such(&call.operation))?;
+        let context = Context {
+            cloud: &self.cloud,
+            secrets: &self.secrets,
+            mark: "",
+        };
         let object = definition.object(&call.arguments)?;
         Ok((object, definition.state(&call.arguments, &context).await?))
     }
