@@ -21,14 +21,20 @@ fn project() -> (Project, PathBuf) {
     fs::write(&path, job.component).unwrap();
     let config = project.path().join("lockkeeper.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(config, format!("{text}\n[plugins.job]\npath = \"job.wasm\"\n")).unwrap();
+    fs::write(
+        config,
+        format!("{text}\n[plugins.job]\npath = \"job.wasm\"\n"),
+    )
+    .unwrap();
     (project, path)
 }
 
 fn requests(simulator: &Simulator) -> Vec<String> {
     let requests = simulator.control("GET", "/__simulator/requests", None);
     let requests = requests.as_array().unwrap().iter();
-    requests.map(|request| format!("{} {}", request["method"], request["path"])).collect()
+    requests
+        .map(|request| format!("{} {}", request["method"], request["path"]))
+        .collect()
 }
 
 #[test]
@@ -52,10 +58,17 @@ fn a_changed_plugin_is_named_and_a_changed_workflow_waits_for_the_next_run() {
     let refused = project.run(&["resume", &run]);
     let said = refused.stderr();
     assert_eq!(refused.code(), USAGE, "{said}");
-    assert!(said.contains(&format!("run {run} began with another plugin `job`")), "{said}");
+    assert!(
+        said.contains(&format!("run {run} began with another plugin `job`")),
+        "{said}"
+    );
     assert!(said.contains("next:"), "{said}");
     let sent = requests(&simulator).split_off(before.len());
-    assert!(sent.iter().all(|it| it.contains("/token") || it.contains("/Me")), "{sent:?}");
+    assert!(
+        sent.iter()
+            .all(|it| it.contains("/token") || it.contains("/Me")),
+        "{sent:?}"
+    );
 
     // The workflow's text is on record with the run; an edit counts for the next one.
     fs::write(&plugin, began_with).unwrap();

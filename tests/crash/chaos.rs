@@ -55,14 +55,21 @@ fn survive(first: u64) {
             });
         }
     });
-    println!("{RUNS} runs, gone on with {resumed:?} times, in {:?}", begun.elapsed());
+    println!(
+        "{RUNS} runs, gone on with {resumed:?} times, in {:?}",
+        begun.elapsed()
+    );
 }
 
 /// Runs once in the chaos of `seed`, and gives how often the run was gone on with.
 fn one(stage: &Stage, seed: u64, quiet: &Cloud) -> usize {
     let simulator = stage.set();
     let project = &stage.project;
-    simulator.control("POST", "/__simulator/chaos", Some(&json!({ "rate": RATE, "seed": seed })));
+    simulator.control(
+        "POST",
+        "/__simulator/chaos",
+        Some(&json!({ "rate": RATE, "seed": seed })),
+    );
     let mut tries = 0;
     loop {
         let ran = match newest(project, "run") {
@@ -72,7 +79,12 @@ fn one(stage: &Stage, seed: u64, quiet: &Cloud) -> usize {
         if ran.code() == 0 {
             break;
         }
-        let said = format!("seed {seed}: exit {}\n{}\n{}", ran.code(), ran.stdout(), ran.stderr());
+        let said = format!(
+            "seed {seed}: exit {}\n{}\n{}",
+            ran.code(),
+            ran.stdout(),
+            ran.stderr()
+        );
         match newest(project, "run") {
             // Nothing began: it could not sign in, or read who it is.
             None => assert_eq!(ran.code(), 3, "{said}"),

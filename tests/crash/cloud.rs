@@ -11,8 +11,16 @@ use crate::support::Simulator;
 
 /// What one cloud may have otherwise than its twin: versions, secrets and the times at which
 /// replicas catch up.
-const VOLATILE: [&str; 8] =
-    ["signing_key", "hint", "sha256", "sealed", "number", "earlier", "readable_at", "oauth_tokens"];
+const VOLATILE: [&str; 8] = [
+    "signing_key",
+    "hint",
+    "sha256",
+    "sealed",
+    "number",
+    "earlier",
+    "readable_at",
+    "oauth_tokens",
+];
 
 /// What a cloud holds.
 #[derive(PartialEq)]
@@ -42,7 +50,10 @@ pub(crate) fn of(simulator: &Simulator) -> Cloud {
             })
             .collect();
     }
-    Cloud { contents, linked: serde_json::to_string_pretty(&named(&state, &names)).unwrap() }
+    Cloud {
+        contents,
+        linked: serde_json::to_string_pretty(&named(&state, &names)).unwrap(),
+    }
 }
 
 /// Drops what is volatile, and writes `time` for every time.
@@ -108,7 +119,13 @@ fn is_cluster(word: &str) -> bool {
 fn rename(text: &str, names: &HashMap<String, String>) -> String {
     let mut renamed: String = words(text)
         .into_iter()
-        .map(|word| if is_id(word) { names.get(word).map_or("id", |name| name) } else { word })
+        .map(|word| {
+            if is_id(word) {
+                names.get(word).map_or("id", |name| name)
+            } else {
+                word
+            }
+        })
         .collect();
     if renamed.ends_with(']')
         && let Some(at) = renamed.rfind('[')
@@ -127,16 +144,23 @@ fn named(value: &Value, names: &HashMap<String, String>) -> Value {
             items.into()
         }
         // Two ids with one name must not become one member.
-        Value::Object(members) if members.keys().any(|key| words(key).iter().any(|w| is_id(w))) => {
-            let pairs = members
-                .iter()
-                .map(|(key, value)| Value::from(vec![rename(key, names).into(), named(value, names)]));
+        Value::Object(members)
+            if members
+                .keys()
+                .any(|key| words(key).iter().any(|w| is_id(w))) =>
+        {
+            let pairs = members.iter().map(|(key, value)| {
+                Value::from(vec![rename(key, names).into(), named(value, names)])
+            });
             let mut pairs: Vec<Value> = pairs.collect();
             pairs.sort_by_cached_key(ToString::to_string);
             pairs.into()
         }
         Value::Object(members) => Value::Object(
-            members.iter().map(|(key, value)| (key.clone(), named(value, names))).collect(),
+            members
+                .iter()
+                .map(|(key, value)| (key.clone(), named(value, names)))
+                .collect(),
         ),
         other => other.clone(),
     }
@@ -152,7 +176,9 @@ fn collect(
 ) {
     let mut note = |text: &str| {
         for word in words(text).into_iter().filter(|word| is_id(word)) {
-            said.entry(word.to_owned()).or_default().push(format!("{path} in {around}"));
+            said.entry(word.to_owned())
+                .or_default()
+                .push(format!("{path} in {around}"));
         }
     };
     match value {
@@ -172,7 +198,13 @@ fn collect(
                     Value::Object(_) => String::new(),
                     _ => named(&Value::Object(members.clone()), names).to_string(),
                 };
-                collect(value, &format!("{path}.{}", rename(key, names)), &around, names, said);
+                collect(
+                    value,
+                    &format!("{path}.{}", rename(key, names)),
+                    &around,
+                    names,
+                    said,
+                );
             }
         }
         _ => {}
@@ -189,12 +221,16 @@ pub(crate) fn assert_same(found: &Cloud, expected: &Cloud, when: &str) {
     } else {
         (&found.contents, &expected.contents)
     };
-    panic!("{when}: the cloud is not the undisturbed one\n{}", difference(expected, found));
+    panic!(
+        "{when}: the cloud is not the undisturbed one\n{}",
+        difference(expected, found)
+    );
 }
 
 /// The lines that only one of two texts has, in order (the longest common subsequence is kept).
 fn difference(before: &str, after: &str) -> String {
-    let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        (before.lines().collect(), after.lines().collect());
     let mut common = vec![vec![0_u32; after.len() + 1]; before.len() + 1];
     for (i, left) in before.iter().enumerate().rev() {
         for (j, right) in after.iter().enumerate().rev() {

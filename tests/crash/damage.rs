@@ -22,7 +22,9 @@ fn writes(simulator: &Simulator) -> Vec<String> {
     let requests = simulator.control("GET", "/__simulator/requests", None);
     let write = |request: &&Value| request["method"] != "GET" && request["service"] != "entra";
     let requests = requests.as_array().unwrap().iter().filter(write);
-    requests.map(|request| format!("{} {}", request["method"], request["path"])).collect()
+    requests
+        .map(|request| format!("{} {}", request["method"], request["path"]))
+        .collect()
 }
 
 /// The intents in a run's record that let a request leave.
@@ -38,9 +40,16 @@ fn limited(project: &Project, limit: u32, arguments: &[&str]) -> Ran {
     let command = project.command(arguments);
     let mut shell = Command::new("sh");
     let script = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"");
-    shell.args(["-c", &script]).arg(command.get_program()).args(command.get_args());
+    shell
+        .args(["-c", &script])
+        .arg(command.get_program())
+        .args(command.get_args());
     shell.env_clear().current_dir(project.path());
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     Ran(shell.output().unwrap())
 }
 
@@ -67,12 +76,23 @@ fn nothing_leaves_that_is_not_on_disk_when_the_disk_is_full() {
         let said = format!("limit {limit}: exit {}\n{}", ran.code(), ran.stderr());
         assert_eq!(ran.code(), FAILED, "{said}");
         let names_the_file = ["journal.db", "audit.jsonl", "locks", "keys"];
-        assert!(names_the_file.iter().any(|name| said.contains(name)), "{said}");
+        assert!(
+            names_the_file.iter().any(|name| said.contains(name)),
+            "{said}"
+        );
         let run = newest(project, "run");
-        let allowed = run.as_ref().map_or_else(Vec::new, |(run, _)| intents(project, run));
+        let allowed = run
+            .as_ref()
+            .map_or_else(Vec::new, |(run, _)| intents(project, run));
         let sent = writes(&simulator);
-        assert!(sent.len() <= allowed.len(), "{said}\n{sent:#?}\n{allowed:#?}");
-        assert!(sent.len() + 2 >= allowed.len(), "{said}\n{sent:#?}\n{allowed:#?}");
+        assert!(
+            sent.len() <= allowed.len(),
+            "{said}\n{sent:#?}\n{allowed:#?}"
+        );
+        assert!(
+            sent.len() + 2 >= allowed.len(),
+            "{said}\n{sent:#?}\n{allowed:#?}"
+        );
 
         // There is space again.
         match run {
@@ -92,7 +112,10 @@ fn a_state_folder_that_takes_no_writes_stops_everything_before_it_starts() {
 
     // Compiled plugins are taken only from a folder of one's own.
     let cache = project.path().join("cache");
-    copy(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"), &cache);
+    copy(
+        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-plugins"),
+        &cache,
+    );
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).unwrap();
     each_below(project.path(), &mut |path| own(path, NOBODY));
     each_below(&project.state(), &mut |path| {
@@ -151,7 +174,11 @@ fn interrupted() -> (Stage, String) {
 /// How many lines of calls `runs show` gives, and its exit code and errors.
 fn shown(project: &Project, run: &str) -> (usize, i32, String) {
     let ran = project.run(&["runs", "show", run]);
-    let calls = ran.stdout().lines().filter(|line| line.contains('✓')).count();
+    let calls = ran
+        .stdout()
+        .lines()
+        .filter(|line| line.contains('✓'))
+        .count();
     (calls, ran.code(), ran.stderr())
 }
 
@@ -168,7 +195,10 @@ fn a_journal_cut_short_is_said_to_be_damaged() {
         let resumed = project.run(&["resume", &run]);
         let said = format!("{part} of 4: {}", resumed.stderr());
         assert_eq!(resumed.code(), DAMAGED, "{said}");
-        assert!(said.contains("cut short") && said.contains("next:"), "{said}");
+        assert!(
+            said.contains("cut short") && said.contains("next:"),
+            "{said}"
+        );
         assert_eq!(writes(&simulator), Vec::<String>::new(), "{said}");
     }
 }
@@ -196,7 +226,11 @@ fn a_flipped_bit_is_found_and_what_is_before_it_can_be_read() {
 
         let (readable, code, shown) = shown(project, &run);
         let resumed = project.run(&["resume", &run]);
-        let said = format!("byte {at}: {code} {shown}\n{} {}", resumed.code(), resumed.stderr());
+        let said = format!(
+            "byte {at}: {code} {shown}\n{} {}",
+            resumed.code(),
+            resumed.stderr()
+        );
         match resumed.code() {
             // The bit was in space that holds nothing.
             0 => cloud::assert_same(&cloud::of(&simulator), &whole, &said),
@@ -210,5 +244,8 @@ fn a_flipped_bit_is_found_and_what_is_before_it_can_be_read() {
         }
     }
     println!("{found} flips found, {partly_readable} left a part of the history readable");
-    assert!(found > 10 && partly_readable > 0, "{found} found, {partly_readable} partly readable");
+    assert!(
+        found > 10 && partly_readable > 0,
+        "{found} found, {partly_readable} partly readable"
+    );
 }

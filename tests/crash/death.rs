@@ -30,7 +30,11 @@ impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(point) => write!(f, "{point}"),
-            Self::Unanswered { method, path, after } => {
+            Self::Unanswered {
+                method,
+                path,
+                after,
+            } => {
                 write!(f, "{method} {path} number {} unanswered", after + 1)
             }
         }
@@ -40,11 +44,18 @@ impl fmt::Display for Death {
 /// Every point of a run with these entries that sent these requests.
 pub(crate) fn every(entries: &[Value], requests: &[Value]) -> Vec<Death> {
     let mut deaths = Vec::new();
-    for moment in ["begin:recorded", "begin:held", "end:before", "end:forgotten", "end:recorded"] {
+    for moment in [
+        "begin:recorded",
+        "begin:held",
+        "end:before",
+        "end:forgotten",
+        "end:recorded",
+    ] {
         deaths.push(Death::At(moment.to_owned()));
     }
     for entry in entries {
-        let (Some(position), Some(address)) = (entry["position"].as_u64(), entry["address"].as_str())
+        let (Some(position), Some(address)) =
+            (entry["position"].as_u64(), entry["address"].as_str())
         else {
             continue;
         };
@@ -63,7 +74,11 @@ pub(crate) fn every(entries: &[Value], requests: &[Value]) -> Vec<Death> {
         let this = (method.clone(), path.clone());
         let after = seen.iter().filter(|other| **other == this).count();
         seen.push(this);
-        deaths.push(Death::Unanswered { method, path, after });
+        deaths.push(Death::Unanswered {
+            method,
+            path,
+            after,
+        });
     }
     deaths
 }
@@ -99,8 +114,15 @@ pub(crate) fn is_made(word: &str) -> bool {
 pub(crate) fn die(project: &Project, simulator: &Simulator, arguments: &[&str], death: &Death) {
     let mut command = project.command(arguments);
     let output = match death {
-        Death::At(point) => command.env("LOCKKEEPER_CRASH_POINT", point).output().unwrap(),
-        Death::Unanswered { method, path, after } => {
+        Death::At(point) => command
+            .env("LOCKKEEPER_CRASH_POINT", point)
+            .output()
+            .unwrap(),
+        Death::Unanswered {
+            method,
+            path,
+            after,
+        } => {
             // The shell waits until the fault names its process, and then becomes the program.
             let mut child = held(&command)
                 .stdin(Stdio::piped())
@@ -108,10 +130,14 @@ pub(crate) fn die(project: &Project, simulator: &Simulator, arguments: &[&str], 
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
-            simulator.control("POST", "/__simulator/faults", Some(&json!({
-                "method": method, "path": path, "offset": after, "times": 1,
-                "after_handler": true, "action": { "kill": { "pid": child.id() } },
-            })));
+            simulator.control(
+                "POST",
+                "/__simulator/faults",
+                Some(&json!({
+                    "method": method, "path": path, "offset": after, "times": 1,
+                    "after_handler": true, "action": { "kill": { "pid": child.id() } },
+                })),
+            );
             child.stdin.take().unwrap().write_all(b"\n").unwrap();
             let output = child.wait_with_output().unwrap();
             simulator.control("DELETE", "/__simulator/faults", None);
@@ -130,9 +156,15 @@ pub(crate) fn die(project: &Project, simulator: &Simulator, arguments: &[&str], 
 /// The command behind a shell that waits for a line before it becomes it.
 fn held(command: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", "read -r _; exec \"$0\" \"$@\""]).arg(command.get_program());
+    shell
+        .args(["-c", "read -r _; exec \"$0\" \"$@\""])
+        .arg(command.get_program());
     shell.args(command.get_args()).env_clear();
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     shell.current_dir(command.get_current_dir().unwrap());
     shell
 }

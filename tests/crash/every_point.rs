@@ -76,7 +76,10 @@ impl Course {
         let (run, status) = newest(project, self.mode).unwrap();
         assert_eq!(status, "succeeded");
         let sent = requests(&simulator).split_off(before);
-        (death::every(&entries(project, &run), &sent), cloud::of(&simulator))
+        (
+            death::every(&entries(project, &run), &sent),
+            cloud::of(&simulator),
+        )
     }
 
     fn kill_everywhere(&self, share: usize) {

@@ -25,7 +25,11 @@ fn point(project: &Project, kind: &str, operation: &str) -> String {
         .iter()
         .find(|entry| entry["kind"] == kind && entry["facts"]["operation"] == operation)
         .unwrap();
-    format!("{}:{}", entry["address"].as_str().unwrap(), entry["position"])
+    format!(
+        "{}:{}",
+        entry["address"].as_str().unwrap(),
+        entry["position"]
+    )
 }
 
 /// A token, by client secret; none when it is refused.
@@ -53,10 +57,21 @@ fn sign_in(simulator: &Simulator, client: &str, secret: &str, scope: &str) -> Op
 /// What the simulated vault holds, read as the operator.
 fn in_vault(project: &Project, simulator: &Simulator) -> String {
     let keys = files(&project.keys());
-    let key = keys.iter().find(|path| path.ends_with("simulator-operator.key")).unwrap();
-    let secret: String =
-        fs::read(key).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-    let token = sign_in(simulator, OPERATOR, &secret, "https://vault.azure.net/.default").unwrap();
+    let key = keys
+        .iter()
+        .find(|path| path.ends_with("simulator-operator.key"))
+        .unwrap();
+    let mut secret = String::new();
+    for byte in fs::read(key).unwrap() {
+        secret.push_str(&format!("{byte:02x}"));
+    }
+    let token = sign_in(
+        simulator,
+        OPERATOR,
+        &secret,
+        "https://vault.azure.net/.default",
+    )
+    .unwrap();
     let path = format!("/secrets/{APP}-client-secret?api-version=2025-07-01");
     let proof = format!("Bearer {token}");
     let (status, reply) = simulator.send("GET", &path, &[("Authorization", &proof)], None);
@@ -67,13 +82,22 @@ fn in_vault(project: &Project, simulator: &Simulator) -> String {
 fn application(simulator: &Simulator) -> Value {
     let state = simulator.control("GET", "/__simulator/state", None);
     let applications = state["entra"]["applications"].as_array().unwrap();
-    applications.iter().find(|app| app["display_name"] == APP).unwrap().clone()
+    applications
+        .iter()
+        .find(|app| app["display_name"] == APP)
+        .unwrap()
+        .clone()
 }
 
 fn issued(simulator: &Simulator) -> usize {
     let requests = simulator.control("GET", "/__simulator/requests", None);
     let path = |request: &Value| request["path"].as_str().unwrap().ends_with("/addPassword");
-    requests.as_array().unwrap().iter().filter(|request| path(request)).count()
+    requests
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|request| path(request))
+        .count()
 }
 
 /// All files below a folder.
@@ -91,11 +115,16 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn nowhere(needle: &str, project: &Project) {
-    let spellings = [needle.as_bytes().to_vec(), BASE64_STANDARD.encode(needle).into_bytes()];
+    let spellings = [
+        needle.as_bytes().to_vec(),
+        BASE64_STANDARD.encode(needle).into_bytes(),
+    ];
     for path in files(project.path()) {
         let bytes = fs::read(&path).unwrap();
         for spelling in &spellings {
-            let found = bytes.windows(spelling.len()).any(|window| window == spelling);
+            let found = bytes
+                .windows(spelling.len())
+                .any(|window| window == spelling);
             assert!(!found, "the secret is in {}", path.display());
         }
     }
@@ -105,10 +134,18 @@ fn nowhere(needle: &str, project: &Project) {
 fn put_after_death_at(stage: &Stage, moment: &str) -> (Simulator, String) {
     let simulator = stage.set();
     let project = &stage.project;
-    death::die(project, &simulator, &onboard(), &Death::At(moment.to_owned()));
+    death::die(
+        project,
+        &simulator,
+        &onboard(),
+        &Death::At(moment.to_owned()),
+    );
     let (run, _) = newest(project, "run").unwrap();
     assert_eq!(run_keys(project), [format!("{run}.key")]);
-    let before = application(&simulator)["passwords"].as_array().unwrap().len();
+    let before = application(&simulator)["passwords"]
+        .as_array()
+        .unwrap()
+        .len();
     assert_eq!(before, 1, "the secret is issued when it dies");
     project.ok(&["resume", &run]);
     assert_eq!(run_keys(project), Vec::<String>::new());
@@ -117,7 +154,10 @@ fn put_after_death_at(stage: &Stage, moment: &str) -> (Simulator, String) {
     assert_eq!(application["passwords"].as_array().unwrap().len(), 1);
     let client = application["app_id"].as_str().unwrap();
     let scope = "https://graph.microsoft.com/.default";
-    assert!(sign_in(&simulator, client, &secret, scope).is_some(), "the vault's secret signs in");
+    assert!(
+        sign_in(&simulator, client, &secret, scope).is_some(),
+        "the vault's secret signs in"
+    );
     nowhere(&secret, project);
     (simulator, secret)
 }
@@ -130,7 +170,10 @@ fn an_issued_secret_outlives_the_process() {
     let stage = Stage::new();
 
     // Its issuing is on record, so it is not issued again.
-    for moment in [format!("{issued_at}:recorded"), format!("{put_at}:recorded")] {
+    for moment in [
+        format!("{issued_at}:recorded"),
+        format!("{put_at}:recorded"),
+    ] {
         let (simulator, _) = put_after_death_at(&stage, &moment);
         assert_eq!(issued(&simulator), 1, "{moment}");
     }

@@ -28,10 +28,14 @@ impl Slow {
     fn new() -> Self {
         let stage = Stage::new();
         let simulator = stage.set();
-        simulator.control("POST", "/__simulator/faults", Some(&json!({
-            "method": "POST", "path": SLOW, "times": 1,
-            "action": { "slow_drip": { "bytes_per_second": 10 } },
-        })));
+        simulator.control(
+            "POST",
+            "/__simulator/faults",
+            Some(&json!({
+                "method": "POST", "path": SLOW, "times": 1,
+                "action": { "slow_drip": { "bytes_per_second": 10 } },
+            })),
+        );
         let child = stage
             .project
             .command(&onboard())
@@ -42,7 +46,11 @@ impl Slow {
         while jobs(&simulator).is_empty() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        Self { stage, simulator, child }
+        Self {
+            stage,
+            simulator,
+            child,
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -52,7 +60,12 @@ impl Slow {
     /// Waits for the end; gives the exit code and what it still said.
     fn end(&mut self) -> (Option<i32>, String) {
         let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
         (self.child.wait().unwrap().code(), said)
     }
 
@@ -82,7 +95,10 @@ fn one_signal_ends_after_the_call_that_is_under_way() {
         slow.signal(signal);
         let (code, said) = slow.end();
         assert_eq!(code, Some(CANCELLED), "{said}");
-        assert!(said.contains("Stopping after the call that is under way"), "{said}");
+        assert!(
+            said.contains("Stopping after the call that is under way"),
+            "{said}"
+        );
         let (run, _) = newest(&slow.stage.project, "run").unwrap();
         let shown = slow.stage.project.ok(&["runs", "show", &run]).stdout();
         assert!(shown.contains("✓ databricks/jobs.create"), "{shown}");
@@ -99,7 +115,10 @@ fn two_signals_end_at_once() {
     let mut line = String::new();
     while !line.contains("Again: stop now") {
         line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended after one signal");
+        assert!(
+            lines.read_line(&mut line).unwrap() > 0,
+            "it ended after one signal"
+        );
     }
     slow.signal(Signal::SIGINT);
     assert_eq!(slow.child.wait().unwrap().code(), Some(CANCELLED));

@@ -12,7 +12,11 @@ use crate::support::{Project, Ran, Simulator};
 const LOCKED: i32 = 11;
 
 fn start(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 fn end(child: Child) -> Ran {
@@ -38,7 +42,8 @@ fn interrupted() -> (Stage, Simulator, String, Cloud) {
 fn wait_for(project: &Project, run: &str, pid: u32) {
     let has = || {
         let runs = runs(project);
-        runs.iter().any(|other| other["id"] == run && other["holder"]["pid"] == pid)
+        runs.iter()
+            .any(|other| other["id"] == run && other["holder"]["pid"] == pid)
     };
     while !has() {
         std::thread::sleep(Duration::from_millis(10));
@@ -50,10 +55,14 @@ fn the_second_process_is_told_who_has_the_run() {
     let (stage, simulator, run, whole) = interrupted();
     let project = &stage.project;
     // The first one is slow: it waits seconds for the body of this reply.
-    simulator.control("POST", "/__simulator/faults", Some(&json!({
-        "method": "POST", "path": "/api/2.2/jobs/create", "times": 1,
-        "action": { "slow_drip": { "bytes_per_second": 10 } },
-    })));
+    simulator.control(
+        "POST",
+        "/__simulator/faults",
+        Some(&json!({
+            "method": "POST", "path": "/api/2.2/jobs/create", "times": 1,
+            "action": { "slow_drip": { "bytes_per_second": 10 } },
+        })),
+    );
     let first = start(project.command(&["resume", &run]));
     let pid = first.id();
     wait_for(project, &run, pid);

@@ -43,7 +43,10 @@ mod armed {
 
     /// An invocation with a crash point around everything that it records, and its steps alike.
     pub(crate) fn watched(durable: impl Durable + 'static) -> Box<dyn Durable> {
-        Box::new(Watched { inner: Box::new(durable), done: 0 })
+        Box::new(Watched {
+            inner: Box::new(durable),
+            done: 0,
+        })
     }
 
     struct Watched {

@@ -1,6 +1,13 @@
 //! A run that is gone on with: a plugin that waits long is unloaded and run again from its record,
 //! and one that asks for something else than is recorded is stopped.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on panics"
+)]
+
 #[path = "../../runtime/tests/all/guest.rs"]
 #[allow(dead_code, reason = "what other tests build is not built here")]
 mod guest;
@@ -59,13 +66,23 @@ impl Process {
                  (call $note (i32.const 0) (i32.const 2)) (i32.const 0)"
             ),
         );
-        let component = Component { name: "waiting".to_owned(), bytes: bytes.into() };
-        let runtime = Runtime::new(RuntimeOptions { cache: Some(folder.join("cache")) }).unwrap();
+        let component = Component {
+            name: "waiting".to_owned(),
+            bytes: bytes.into(),
+        };
+        let runtime = Runtime::new(RuntimeOptions {
+            cache: Some(folder.join("cache")),
+        })
+        .unwrap();
         let policy = Policy::parse(&json!({})).unwrap();
         let catalogue = Catalogue::load(&runtime, vec![component], policy).unwrap();
-        let source =
-            Arc::new(Source { path: "waits.toml".to_owned(), text: WORKFLOW.to_owned() });
-        let workflow = lockkeeper_workflow::load(&source, &catalogue).unwrap().workflow;
+        let source = Arc::new(Source {
+            path: "waits.toml".to_owned(),
+            text: WORKFLOW.to_owned(),
+        });
+        let workflow = lockkeeper_workflow::load(&source, &catalogue)
+            .unwrap()
+            .workflow;
         // Nothing is ever sent to it.
         let target = Target {
             tenant_id: Some("11111111-2222-4333-8444-555555555555".to_owned()),
@@ -90,7 +107,11 @@ impl Process {
             listeners: vec![notes.clone()],
             cancellation: Cancellation::default(),
         };
-        Self { engine, workflow, notes }
+        Self {
+            engine,
+            workflow,
+            notes,
+        }
     }
 
     fn heard(&self) -> usize {
@@ -104,9 +125,18 @@ impl Process {
     /// Cancels once a sleep is recorded of the only run.
     async fn cancel_in_its_sleep(&self) {
         loop {
-            let runs = self.engine.store.runs(lockkeeper_journal::RunFilter::default()).await;
+            let runs = self
+                .engine
+                .store
+                .runs(lockkeeper_journal::RunFilter::default())
+                .await;
             for run in runs.unwrap().runs {
-                if self.entries(&run.id).await.iter().any(|entry| entry.kind == "sleep") {
+                if self
+                    .entries(&run.id)
+                    .await
+                    .iter()
+                    .any(|entry| entry.kind == "sleep")
+                {
                     return self.engine.cancellation.cancel();
                 }
             }
@@ -122,7 +152,10 @@ impl Process {
 }
 
 fn of_step<'a>(entries: &'a [JournalEntry], kind: &str) -> Vec<&'a JournalEntry> {
-    entries.iter().filter(|entry| entry.address == "wait#1" && entry.kind == kind).collect()
+    entries
+        .iter()
+        .filter(|entry| entry.address == "wait#1" && entry.kind == kind)
+        .collect()
 }
 
 #[tokio::test]
@@ -148,7 +181,11 @@ async fn a_long_sleep_can_be_cancelled_and_is_not_begun_anew() {
 async fn after_a_long_sleep_the_plugin_runs_on_from_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(folder.path(), 16).await;
-    let report = process.engine.run(&process.workflow, &BTreeMap::new()).await.unwrap();
+    let report = process
+        .engine
+        .run(&process.workflow, &BTreeMap::new())
+        .await
+        .unwrap();
     assert_eq!(report.result, RunResult::Succeeded, "{:?}", report.error);
     let entries = process.entries(&report.run).await;
     assert_eq!(of_step(&entries, "note").len(), 2);
@@ -164,7 +201,14 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(folder.path(), 1).await;
     // The record of another program with the same plugins: it began with a write.
-    let digest = process.engine.catalogue.plugin("waiting").unwrap().signature().digest.clone();
+    let digest = process
+        .engine
+        .catalogue
+        .plugin("waiting")
+        .unwrap()
+        .signature()
+        .digest
+        .clone();
     let run = process
         .engine
         .store
@@ -196,21 +240,37 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
             edge: Edge::Durable,
             facts: Value::Null,
         };
-        step.effect(entry, Box::pin(async { Ok(json!({ "sent": { "before": null } })) }))
-            .await
-            .unwrap();
+        step.effect(
+            entry,
+            Box::pin(async { Ok(json!({ "sent": { "before": null } })) }),
+        )
+        .await
+        .unwrap();
     }
     let before = process.entries(&run).await.len();
 
-    let stopped = process.engine.resume(&process.workflow, &run).await.unwrap_err();
-    let EngineError::Journal(Fault::Diverged { recorded, asked, .. }) = &stopped else {
+    let stopped = process
+        .engine
+        .resume(&process.workflow, &run)
+        .await
+        .unwrap_err();
+    let EngineError::Journal(Fault::Diverged {
+        recorded, asked, ..
+    }) = &stopped
+    else {
         panic!("{stopped}")
     };
-    assert_eq!(recorded, "intent entra/applications.create 0123456789abcdef");
+    assert_eq!(
+        recorded,
+        "intent entra/applications.create 0123456789abcdef"
+    );
     assert_eq!(asked, "note step/progress.note");
     let said = stopped.to_string();
     assert!(said.contains(recorded) && said.contains(asked), "{said}");
-    assert!(said.contains("wait#1") && said.contains("nothing was sent"), "{said}");
+    assert!(
+        said.contains("wait#1") && said.contains("nothing was sent"),
+        "{said}"
+    );
     assert_eq!(process.heard(), 0);
     // Only that it was taken is new.
     assert_eq!(process.entries(&run).await.len(), before + 1);
