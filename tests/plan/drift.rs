@@ -19,7 +19,8 @@ fn each_kind_of_drift_is_named() {
 
     let cases: [(&str, &str, Change); 9] = [
         ("job", "settings.cluster.spark_version", |cloud| {
-            job(cloud)["settings"]["tasks"][0]["new_cluster"]["spark_version"] = json!("15.4.x-scala2.12");
+            job(cloud)["settings"]["tasks"][0]["new_cluster"]["spark_version"] =
+                json!("15.4.x-scala2.12");
         }),
         ("job", "", |cloud| cloud["databricks"]["jobs"] = json!({})),
         ("workspace object", "source", |cloud| {
@@ -29,25 +30,35 @@ fn each_kind_of_drift_is_named() {
         ("entitlements", "[allow-cluster-create]", |cloud| {
             principal(cloud)["entitlements"] = json!(["workspace-access"]);
         }),
-        ("service principal roles", "[servicePrincipal.user users/bob@contoso.com]", |cloud| {
-            let rules = &mut principal(cloud)["rule_set"]["current"]["rules"];
-            push(
-                rules,
-                json!({ "role": "roles/servicePrincipal.user", "principals": ["users/bob@contoso.com"] }),
-            );
-        }),
+        (
+            "service principal roles",
+            "[servicePrincipal.user users/bob@contoso.com]",
+            |cloud| {
+                let rules = &mut principal(cloud)["rule_set"]["current"]["rules"];
+                push(
+                    rules,
+                    json!({ "role": "roles/servicePrincipal.user", "principals": ["users/bob@contoso.com"] }),
+                );
+            },
+        ),
         ("secret ACL", "", |cloud| {
-            let acls = cloud["databricks"]["scopes"]["sp-etl-demo"]["acls"].as_object_mut().unwrap();
+            let acls = cloud["databricks"]["scopes"]["sp-etl-demo"]["acls"]
+                .as_object_mut()
+                .unwrap();
             acls.retain(|_, level| level != "READ");
         }),
         ("application", "display_name", |cloud| {
             let apps = cloud["entra"]["applications"].as_array_mut().unwrap();
-            let ours = apps.iter_mut().find(|app| app["unique_name"] == "lockkeeper-etl-demo");
+            let ours = apps
+                .iter_mut()
+                .find(|app| app["unique_name"] == "lockkeeper-etl-demo");
             ours.unwrap()["display_name"] = json!("renamed");
         }),
         ("key vault secret", "enabled", |cloud| {
             let vaults = cloud["azure"]["vaults"].as_array_mut().unwrap();
-            let secrets = vaults.iter_mut().flat_map(|it| it["secrets"].as_array_mut().unwrap());
+            let secrets = vaults
+                .iter_mut()
+                .flat_map(|it| it["secrets"].as_array_mut().unwrap());
             let mut ours = secrets.filter(|it| it["name"] == "etl-demo-client-secret");
             ours.next().unwrap()["versions"][0]["enabled"] = json!(false);
         }),
@@ -63,12 +74,21 @@ fn each_kind_of_drift_is_named() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|it| (it["object"]["kind"].as_str().unwrap(), it["field"].as_str().unwrap()))
+            .map(|it| {
+                (
+                    it["object"]["kind"].as_str().unwrap(),
+                    it["field"].as_str().unwrap(),
+                )
+            })
             .collect();
         assert!(found.contains(&(kind, field)), "{kind} {field}: {found:?}");
         let text = project.run(&["drift", &id]);
         assert_eq!(text.code(), 7);
-        let shown = if field.is_empty() { "the whole of it" } else { field };
+        let shown = if field.is_empty() {
+            "the whole of it"
+        } else {
+            field
+        };
         assert!(text.stdout().contains(shown), "{shown}\n{}", text.stdout());
         change(&project, |cloud| *cloud = onboarded.clone());
     }

@@ -26,7 +26,10 @@ fn a_plan_sends_no_writing_request() {
         let sent = requests(&project).len() - seen;
         assert_eq!(plan["requests"]["writes"], 0);
         let gets = plan["requests"]["gets"].as_u64().unwrap();
-        assert!(gets > 0 && usize::try_from(gets).unwrap() <= sent, "{gets} of {sent}");
+        assert!(
+            gets > 0 && usize::try_from(gets).unwrap() <= sent,
+            "{gets} of {sent}"
+        );
     }
 }
 
@@ -61,10 +64,15 @@ async fn what_was_planned_is_what_is_done() {
         let place = |step: &str| planned.steps.iter().position(|other| other.id == step);
         done.sort_by_key(|written| place(&written.step));
 
-        let changing: Vec<_> =
-            planned.calls.iter().filter(|call| call.change() != Change::Unchanged).collect();
+        let changing: Vec<_> = planned
+            .calls
+            .iter()
+            .filter(|call| call.change() != Change::Unchanged)
+            .collect();
         let names = |calls: &mut dyn Iterator<Item = (&String, &String)>| {
-            calls.map(|(step, operation)| format!("{step} {operation}")).collect::<Vec<_>>()
+            calls
+                .map(|(step, operation)| format!("{step} {operation}"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(
             names(&mut done.iter().map(|it| (&it.step, &it.call.operation))),
@@ -73,10 +81,18 @@ async fn what_was_planned_is_what_is_done() {
         let mut known = Known::default();
         for (call, written) in changing.iter().zip(&done) {
             let about = format!("{} {}", call.step, call.operation);
-            known.same(&about, &call.object.key.clone().into(), &written.object.key.clone().into());
+            known.same(
+                &about,
+                &call.object.key.clone().into(),
+                &written.object.key.clone().into(),
+            );
             assert_eq!(call.object.kind, written.object.kind, "{about}");
             assert_eq!(call.class, written.class, "{about}");
-            assert_eq!(call.not_undoable.is_some(), is_impossible(written), "{about}");
+            assert_eq!(
+                call.not_undoable.is_some(),
+                is_impossible(written),
+                "{about}"
+            );
             known.same(&about, &call.arguments, &written.call.arguments);
             if unknown::source(&call.object.key).is_some() && call.after.is_array() {
                 // What a service puts into a list of its own when it makes the object, such as
@@ -84,7 +100,10 @@ async fn what_was_planned_is_what_is_done() {
                 let added = |before: &Value, after: &Value| -> Value {
                     let items = |list: &Value| list.as_array().cloned().unwrap_or_default();
                     let before = items(before);
-                    items(after).into_iter().filter(|item| !before.contains(item)).collect()
+                    items(after)
+                        .into_iter()
+                        .filter(|item| !before.contains(item))
+                        .collect()
                 };
                 let planned = added(&call.before, &call.after);
                 known.same(&about, &planned, &added(&written.before, &written.after));
@@ -98,7 +117,10 @@ async fn what_was_planned_is_what_is_done() {
 }
 
 fn is_impossible(written: &lockkeeper_gate::Written) -> bool {
-    matches!(written.inverse().unwrap(), lockkeeper_gate::Inverse::Impossible(_))
+    matches!(
+        written.inverse().unwrap(),
+        lockkeeper_gate::Inverse::Impossible(_)
+    )
 }
 
 /// What placeholders turned out to be.
@@ -126,7 +148,10 @@ impl Known {
         let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
         if let (Some(planned), Some(done)) = (time(planned), time(done)) {
             // A secret's life is counted from when it is issued.
-            assert!((planned - done).unsigned_abs() < Duration::from_mins(10), "{about}");
+            assert!(
+                (planned - done).unsigned_abs() < Duration::from_mins(10),
+                "{about}"
+            );
             return;
         }
         let Some(start) = planned.find('\u{27e8}') else {
@@ -136,14 +161,24 @@ impl Known {
         let end = planned.find('\u{27e9}').unwrap() + '\u{27e9}'.len_utf8();
         let (before, after) = (&planned[..start], &planned[end..]);
         let placeholder = &planned[start..end];
-        assert!(unknown::source(placeholder).is_some(), "{about}: {placeholder}");
-        let value = done.strip_prefix(before).unwrap_or_else(|| panic!("{about}: {done}"));
+        assert!(
+            unknown::source(placeholder).is_some(),
+            "{about}: {placeholder}"
+        );
+        let value = done
+            .strip_prefix(before)
+            .unwrap_or_else(|| panic!("{about}: {done}"));
         // What follows the placeholder is literal: the address of a job ends with its id.
         let value = match after.find('\u{27e8}') {
-            None => value.strip_suffix(after).unwrap_or_else(|| panic!("{about}: {done}")),
+            None => value
+                .strip_suffix(after)
+                .unwrap_or_else(|| panic!("{about}: {done}")),
             Some(_) => panic!("{about}: two placeholders in one text"),
         };
-        let known = self.0.entry(placeholder.to_owned()).or_insert_with(|| value.to_owned());
+        let known = self
+            .0
+            .entry(placeholder.to_owned())
+            .or_insert_with(|| value.to_owned());
         assert_eq!(known, value, "{about}: {placeholder}");
     }
 }

@@ -20,6 +20,7 @@ use crate::support::Project;
 use crate::world::{assert_same, lasting, requests, run, state, variants, writes_since};
 
 /// Every operation that writes, with arguments that the simulated cloud would take.
+#[expect(clippy::too_many_lines, reason = "a list of every write there is")]
 fn writes() -> Vec<(&'static str, Value)> {
     let vault = crate::support::VAULT;
     let url = "https://kv-demo.vault.azure.net";
@@ -35,22 +36,34 @@ fn writes() -> Vec<(&'static str, Value)> {
     let named = json!({ "object_id": id, "unique_name": "x" });
     let role = json!({ "scope": vault, "role": "key-vault-secrets-user", "principal": id });
     let held = json!({ "principal": operator, "entitlements": ["workspace-access"] });
-    let granted =
-        json!({ "application_id": app, "role": "servicePrincipal.user", "principal": "users/ana@contoso.com" });
-    let level = json!({ "securable": "directory", "id": "3", "application_id": app, "level": "CAN_READ" });
+    let granted = json!({ "application_id": app, "role": "servicePrincipal.user", "principal": "users/ana@contoso.com" });
+    let level =
+        json!({ "securable": "directory", "id": "3", "application_id": app, "level": "CAN_READ" });
     let revoked = json!({ "securable": "directory", "id": "3", "application_id": app });
     let renamed = json!({ "id": operator, "application_id": app, "display_name": "x" });
     vec![
-        ("entra/applications.create", json!({ "unique_name": "x", "display_name": "x" })),
+        (
+            "entra/applications.create",
+            json!({ "unique_name": "x", "display_name": "x" }),
+        ),
         ("entra/applications.delete", named.clone()),
         ("entra/applications.purge", named),
-        ("entra/service-principals.create", json!({ "application_id": app })),
-        ("entra/service-principals.delete", json!({ "object_id": id, "application_id": app })),
+        (
+            "entra/service-principals.create",
+            json!({ "application_id": app }),
+        ),
+        (
+            "entra/service-principals.delete",
+            json!({ "object_id": id, "application_id": app }),
+        ),
         (
             "entra/credentials.add-password",
             json!({ "application": id, "display_name": "x", "ends": "2030-01-02T03:04:05Z" }),
         ),
-        ("entra/credentials.remove-password", json!({ "application": id, "key_id": id })),
+        (
+            "entra/credentials.remove-password",
+            json!({ "application": id, "key_id": id }),
+        ),
         (
             "azure/key-vault-secrets.set",
             json!({ "vault_url": url, "name": "x", "value": secret("x"), "expires": null, "tags": [] }),
@@ -59,31 +72,67 @@ fn writes() -> Vec<(&'static str, Value)> {
         ("azure/key-vault-secrets.purge", of_secret),
         ("azure/role-assignments.create", role.clone()),
         ("azure/role-assignments.delete", role),
-        ("databricks/service-principals.create", json!({ "application_id": app, "display_name": "x" })),
+        (
+            "databricks/service-principals.create",
+            json!({ "application_id": app, "display_name": "x" }),
+        ),
         ("databricks/service-principals.rename", renamed),
-        ("databricks/service-principals.delete", json!({ "id": operator, "application_id": app })),
+        (
+            "databricks/service-principals.delete",
+            json!({ "id": operator, "application_id": app }),
+        ),
         ("databricks/entitlements.add", held.clone()),
         ("databricks/entitlements.remove", held),
         ("databricks/roles.grant", granted.clone()),
         ("databricks/roles.revoke", granted),
-        ("databricks/secret-scopes.create", json!({ "name": "x", "key_vault": null })),
+        (
+            "databricks/secret-scopes.create",
+            json!({ "name": "x", "key_vault": null }),
+        ),
         ("databricks/secret-scopes.delete", json!({ "name": "x" })),
-        ("databricks/secrets.put", json!({ "scope": "x", "key": "x", "value": secret("x") })),
-        ("databricks/secrets.put-text", json!({ "scope": "x", "key": "x", "text": "x" })),
-        ("databricks/secrets.delete", json!({ "scope": "x", "key": "x" })),
-        ("databricks/secret-acls.put", json!({ "scope": "x", "principal": "users", "permission": "read" })),
-        ("databricks/secret-acls.delete", json!({ "scope": "x", "principal": "users" })),
-        ("databricks/workspace-objects.mkdirs", json!({ "path": "/Shared/x" })),
+        (
+            "databricks/secrets.put",
+            json!({ "scope": "x", "key": "x", "value": secret("x") }),
+        ),
+        (
+            "databricks/secrets.put-text",
+            json!({ "scope": "x", "key": "x", "text": "x" }),
+        ),
+        (
+            "databricks/secrets.delete",
+            json!({ "scope": "x", "key": "x" }),
+        ),
+        (
+            "databricks/secret-acls.put",
+            json!({ "scope": "x", "principal": "users", "permission": "read" }),
+        ),
+        (
+            "databricks/secret-acls.delete",
+            json!({ "scope": "x", "principal": "users" }),
+        ),
+        (
+            "databricks/workspace-objects.mkdirs",
+            json!({ "path": "/Shared/x" }),
+        ),
         (
             "databricks/workspace-objects.write-notebook",
             json!({ "path": "/Shared/x/y", "language": "sql", "source": "SELECT 1" }),
         ),
-        ("databricks/workspace-objects.delete", json!({ "path": "/Shared" })),
+        (
+            "databricks/workspace-objects.delete",
+            json!({ "path": "/Shared" }),
+        ),
         ("databricks/permissions.grant", level),
         ("databricks/permissions.revoke", revoked),
         ("databricks/jobs.create", json!({ "settings": settings })),
-        ("databricks/jobs.update", json!({ "id": "1", "settings": settings })),
-        ("databricks/jobs.delete", json!({ "id": "1", "name": "x", "tag": tag })),
+        (
+            "databricks/jobs.update",
+            json!({ "id": "1", "settings": settings }),
+        ),
+        (
+            "databricks/jobs.delete",
+            json!({ "id": "1", "name": "x", "tag": tag }),
+        ),
         ("databricks/jobs.run-now", json!({ "id": "1" })),
     ]
 }
@@ -91,8 +140,11 @@ fn writes() -> Vec<(&'static str, Value)> {
 #[tokio::test]
 async fn no_operation_writes_in_a_plan() {
     let writes = writes();
-    let mut known: Vec<_> =
-        operations::ALL.iter().filter(|it| it.class() != Class::Read).map(|it| it.name()).collect();
+    let mut known: Vec<_> = operations::ALL
+        .iter()
+        .filter(|it| it.class() != Class::Read)
+        .map(|it| it.name())
+        .collect();
     let mut tried: Vec<_> = writes.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
     tried.sort_unstable();
@@ -149,15 +201,23 @@ async fn no_operation_writes_in_a_plan() {
         }
     }
     // The operator may not even look at these.
-    assert_eq!(refused, ["databricks/roles.grant", "databricks/roles.revoke"]);
+    assert_eq!(
+        refused,
+        ["databricks/roles.grant", "databricks/roles.revoke"]
+    );
     let text = std::fs::read_to_string(folder.path().join("requests.jsonl")).unwrap();
-    let sent: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sent: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert!(sent.len() > 10, "the cloud was asked");
     for request in sent {
         let harmless = request["service"] == "entra" || request["method"] == "GET";
         assert!(harmless, "{request}");
     }
-    let Mode::Plan(plan) = &gate.mode else { unreachable!("it plans") };
+    let Mode::Plan(plan) = &gate.mode else {
+        unreachable!("it plans")
+    };
     assert_eq!(plan.calls().len(), writes.len() - refused.len());
     assert_eq!(plan.requests().writes(), 0);
 }
@@ -207,7 +267,12 @@ fn component(job: &str) -> Vec<u8> {
         .replace("JOB-ID-LENGTH", &job.len().to_string());
     let mut module = wat::parse_str(core).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .unwrap()
+        .encode()
+        .unwrap()
 }
 
 #[test]
@@ -216,7 +281,13 @@ fn a_hostile_plugin_cannot_write_in_a_plan() {
     let [_, storage] = variants(&project);
     run(&project, &storage);
     let before = state(&project);
-    let job = before["databricks"]["jobs"].as_object().unwrap().keys().next().unwrap().clone();
+    let job = before["databricks"]["jobs"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap()
+        .clone();
     std::fs::write(project.path().join("hostile.wasm"), component(&job)).unwrap();
     project.write(
         "lockkeeper.toml",
@@ -229,8 +300,12 @@ fn a_hostile_plugin_cannot_write_in_a_plan() {
     let seen = requests(&project).len();
     let (code, plan) = project.json(&["plan", "hostile.toml"]);
     assert_eq!(code, 0, "{plan:#}");
-    let calls: Vec<_> =
-        plan["calls"].as_array().unwrap().iter().map(|call| call["operation"].clone()).collect();
+    let calls: Vec<_> = plan["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| call["operation"].clone())
+        .collect();
     assert_eq!(
         calls,
         [
@@ -247,5 +322,9 @@ fn a_hostile_plugin_cannot_write_in_a_plan() {
     project.ok(&["run", "hostile.toml"]);
     let after = state(&project);
     assert_eq!(after["databricks"]["scopes"], json!({}));
-    assert!(after["databricks"]["objects"].get("/Shared/etl-demo/smoke").is_none());
+    assert!(
+        after["databricks"]["objects"]
+            .get("/Shared/etl-demo/smoke")
+            .is_none()
+    );
 }

@@ -15,7 +15,14 @@ fn refused(project: &Project, naming: &[&str]) {
     assert_eq!(writes_since(project, seen), Vec::<String>::new());
     assert_eq!(state(project)["databricks"], before["databricks"]);
     let (_, runs) = project.json(&["runs", "list"]);
-    assert_eq!(runs.as_array().unwrap().iter().filter(|run| run["mode"] == "run").count(), 0);
+    assert_eq!(
+        runs.as_array()
+            .unwrap()
+            .iter()
+            .filter(|run| run["mode"] == "run")
+            .count(),
+        0
+    );
 }
 
 fn save(project: &Project, variant: &[String]) {
@@ -32,7 +39,11 @@ fn a_saved_plan_is_run_once_the_world_is_as_it_was() {
     // Now everything is there, so the plan says something else.
     let ran = project.run(&["run", "--plan", "plan.json"]);
     assert_eq!(ran.code(), 5, "{}", ran.stderr());
-    assert!(ran.stderr().contains("entra/applications.create"), "{}", ran.stderr());
+    assert!(
+        ran.stderr().contains("entra/applications.create"),
+        "{}",
+        ran.stderr()
+    );
 }
 
 #[test]
@@ -57,7 +68,10 @@ fn changed_files_and_a_tampered_plan_are_refused() {
     let file = project.path().join("workflows/onboard.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("SELECT 1", "SELECT 2")).unwrap();
-    refused(&project, &["the workflow file changed", "would be written differently"]);
+    refused(
+        &project,
+        &["the workflow file changed", "would be written differently"],
+    );
     std::fs::write(&file, text).unwrap();
 
     let saved = project.path().join("plan.json");
@@ -65,7 +79,10 @@ fn changed_files_and_a_tampered_plan_are_refused() {
     let mut edited: Value = serde_json::from_str(&text).unwrap();
     edited["calls"].as_array_mut().unwrap().pop();
     std::fs::write(&saved, edited.to_string()).unwrap();
-    refused(&project, &["was edited after it was made", "nothing was run"]);
+    refused(
+        &project,
+        &["was edited after it was made", "nothing was run"],
+    );
     std::fs::write(&saved, text).unwrap();
     project.ok(&["run", "--plan", "plan.json"]);
 }
@@ -90,8 +107,13 @@ fn a_change_in_what_would_be_updated_is_refused() {
     // What has nothing to do with the plan does not matter.
     change(&project, |cloud| {
         retitle(cloud, "/Shared/elsewhere");
-        let principals = cloud["databricks"]["directory"]["principals"].as_object_mut().unwrap();
-        let bob = principals.values_mut().find(|it| it["name"] == "bob@contoso.com").unwrap();
+        let principals = cloud["databricks"]["directory"]["principals"]
+            .as_object_mut()
+            .unwrap();
+        let bob = principals
+            .values_mut()
+            .find(|it| it["name"] == "bob@contoso.com")
+            .unwrap();
         bob["display_name"] = "Robert".into();
     });
     project.ok(&["run", "--plan", "plan.json"]);

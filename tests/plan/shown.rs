@@ -45,8 +45,12 @@ fn every_placeholder_names_the_step_that_makes_the_value() {
     let project = Project::new();
     let [_, storage] = variants(&project);
     let (_, plan) = project.json(&with("plan", &storage));
-    let steps: Vec<&str> =
-        plan["steps"].as_array().unwrap().iter().map(|step| step["id"].as_str().unwrap()).collect();
+    let steps: Vec<&str> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["id"].as_str().unwrap())
+        .collect();
     let mut found = 0;
     each_text(&plan, &mut |text| {
         if let Some(step) = unknown::source(text) {
@@ -56,9 +60,14 @@ fn every_placeholder_names_the_step_that_makes_the_value() {
     });
     assert!(found > 20, "{found}");
     let calls = plan["calls"].as_array().unwrap();
-    let on_notebook =
-        calls.iter().find(|call| call["operation"] == "databricks/permissions.grant").unwrap();
-    assert_eq!(unknown::source(on_notebook["arguments"]["id"].as_str().unwrap()), Some("job"));
+    let on_notebook = calls
+        .iter()
+        .find(|call| call["operation"] == "databricks/permissions.grant")
+        .unwrap();
+    assert_eq!(
+        unknown::source(on_notebook["arguments"]["id"].as_str().unwrap()),
+        Some("job")
+    );
 }
 
 fn each_text(value: &Value, take: &mut dyn FnMut(&str)) {
@@ -75,12 +84,21 @@ fn a_skipped_step_and_a_change_from_outside_are_shown() {
     let project = Project::new();
     let [plain, _] = variants(&project);
     let first = project.ok(&with("plan", &plain)).stdout();
-    assert!(first.contains("  scope     - skipped: inputs.storage is null"), "{first}");
-    assert!(!first.contains("Changed outside"), "there was no run yet\n{first}");
+    assert!(
+        first.contains("  scope     - skipped: inputs.storage is null"),
+        "{first}"
+    );
+    assert!(
+        !first.contains("Changed outside"),
+        "there was no run yet\n{first}"
+    );
 
     let id = run(&project, &plain);
     let same = project.ok(&with("plan", &plain)).stdout();
-    assert!(same.contains(&format!("Changed outside lockkeeper since run {id}: none")), "{same}");
+    assert!(
+        same.contains(&format!("Changed outside lockkeeper since run {id}: none")),
+        "{same}"
+    );
     change(&project, |cloud| {
         let held = principal(cloud)["entitlements"].as_array_mut().unwrap();
         held.retain(|name| name != "allow-cluster-create");
@@ -117,7 +135,10 @@ with.display_name = "etl-demo"
 "#,
     );
     let text = project.ok(&["plan", "later.toml"]).stdout();
-    assert!(text.contains("  import    ? decided after register"), "{text}");
+    assert!(
+        text.contains("  import    ? decided after register"),
+        "{text}"
+    );
     let (_, plan) = project.json(&["plan", "later.toml"]);
     assert_eq!(plan["steps"][1]["result"], "skipped");
     assert_eq!(plan["steps"][1]["reason"], "decided after register");

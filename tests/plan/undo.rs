@@ -17,7 +17,13 @@ fn seeded(project: &Project, variant: &[String]) -> Value {
 fn reasons(report: &Value) -> Vec<String> {
     let left = report["left"].as_array().unwrap();
     left.iter()
-        .map(|left| format!("{} {}", left["step"].as_str().unwrap(), left["object"].as_str().unwrap()))
+        .map(|left| {
+            format!(
+                "{} {}",
+                left["step"].as_str().unwrap(),
+                left["object"].as_str().unwrap()
+            )
+        })
         .collect()
 }
 
@@ -35,7 +41,10 @@ fn a_cloud_after_an_undo_is_the_one_before_the_run() {
 
         // What is left all the same is said, and was to be expected.
         let left = report["left"].as_array().unwrap();
-        assert!(left.iter().all(|left| left["expected"] == true), "{report:#}");
+        assert!(
+            left.iter().all(|left| left["expected"] == true),
+            "{report:#}"
+        );
         let mut expected = vec!["import workspace service principal", "test_run runs of job"];
         if storage {
             expected.push("scope secret scope sp-etl-demo");
@@ -68,22 +77,36 @@ fn what_was_deleted_is_purged_on_request() {
     let [_, storage] = variants(&project);
     let id = run(&project, &storage);
     let ran = project.ok(&["undo", &id, "--yes"]);
-    assert!(ran.stdout().contains("deleted application lockkeeper-etl-demo, until 20"), "{}", ran.stdout());
+    assert!(
+        ran.stdout()
+            .contains("deleted application lockkeeper-etl-demo, until 20"),
+        "{}",
+        ran.stdout()
+    );
     let kept = |project: &Project| {
         let cloud = state(project);
         let named = |list: &Value, field: &str, name: &str| {
-            list.as_array().unwrap().iter().any(|item| item[field] == name)
+            list.as_array()
+                .unwrap()
+                .iter()
+                .any(|item| item[field] == name)
         };
         let vaults = cloud["azure"]["vaults"].as_array().unwrap();
         (
             named(&cloud["entra"]["applications"], "display_name", APP),
-            vaults.iter().any(|it| named(&it["secrets"], "name", "etl-demo-client-secret")),
+            vaults
+                .iter()
+                .any(|it| named(&it["secrets"], "name", "etl-demo-client-secret")),
         )
     };
     assert_eq!(kept(&project), (true, true));
     let id = run(&project, &storage);
     let (code, report) = project.json(&["undo", &id, "--yes", "--purge"]);
-    assert_eq!((code, &report["remains"]), (0, &serde_json::json!([])), "{report:#}");
+    assert_eq!(
+        (code, &report["remains"]),
+        (0, &serde_json::json!([])),
+        "{report:#}"
+    );
     assert_eq!(kept(&project), (false, false));
     // And all of it can be made again.
     run(&project, &storage);
@@ -95,10 +118,18 @@ fn nobody_to_ask_means_nothing_is_taken_back() {
     let [plain, _] = variants(&project);
     let id = run(&project, &plain);
     let (before, seen) = (state(&project), requests(&project).len());
-    for arguments in [&["undo", id.as_str()][..], &["undo", id.as_str(), "--no-input"]] {
+    for arguments in [
+        &["undo", id.as_str()][..],
+        &["undo", id.as_str(), "--no-input"],
+    ] {
         let ran = project.run(arguments);
         assert_eq!(ran.code(), 2, "{}", ran.stderr());
-        for piece in ["- job", "etl-demo-smoke", "nobody can be asked", "say --yes"] {
+        for piece in [
+            "- job",
+            "etl-demo-smoke",
+            "nobody can be asked",
+            "say --yes",
+        ] {
             assert!(ran.stderr().contains(piece), "{piece}\n{}", ran.stderr());
         }
     }
@@ -111,14 +142,25 @@ fn an_undo_is_made_once() {
     let project = Project::new();
     let [plain, _] = variants(&project);
     let id = run(&project, &plain);
-    let undo = project.json(&["undo", &id, "--yes"]).1["undo"].as_str().unwrap().to_owned();
+    let undo = project.json(&["undo", &id, "--yes"]).1["undo"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let seen = requests(&project).len();
     let again = project.run(&["undo", &id, "--yes"]);
     assert_eq!(again.code(), 2, "{}", again.stderr());
-    assert!(again.stderr().contains("has been taken back already"), "{}", again.stderr());
+    assert!(
+        again.stderr().contains("has been taken back already"),
+        "{}",
+        again.stderr()
+    );
     let of_undo = project.run(&["undo", &undo, "--yes"]);
     assert_eq!(of_undo.code(), 2, "{}", of_undo.stderr());
-    assert!(of_undo.stderr().contains("is itself an undo"), "{}", of_undo.stderr());
+    assert!(
+        of_undo.stderr().contains("is itself an undo"),
+        "{}",
+        of_undo.stderr()
+    );
     assert_eq!(writes_since(&project, seen), Vec::<String>::new());
 }
 
@@ -135,14 +177,25 @@ fn steps_are_kept_on_request_and_taken_back_later() {
     let mut cloud = state(&project);
     assert_eq!(cloud["databricks"]["jobs"], serde_json::json!({}));
     assert_eq!(principal(&mut cloud)["entitlements"], serde_json::json!([]));
-    assert_eq!(cloud["entra"]["applications"], onboarded["entra"]["applications"]);
+    assert_eq!(
+        cloud["entra"]["applications"],
+        onboarded["entra"]["applications"]
+    );
 
     let (code, report) = project.json(&["undo", &id, "--keep", "register", "--yes"]);
     assert_eq!(code, 0, "{report:#}");
     let cloud = state(&project);
-    assert_eq!(cloud["entra"]["applications"], onboarded["entra"]["applications"]);
-    let principals = cloud["databricks"]["directory"]["principals"].as_object().unwrap();
-    let ours = principals.values().find(|it| it["display_name"] == APP).unwrap();
+    assert_eq!(
+        cloud["entra"]["applications"],
+        onboarded["entra"]["applications"]
+    );
+    let principals = cloud["databricks"]["directory"]["principals"]
+        .as_object()
+        .unwrap();
+    let ours = principals
+        .values()
+        .find(|it| it["display_name"] == APP)
+        .unwrap();
     assert!(ours["member_since"].is_null(), "{ours:#}");
 
     project.ok(&["undo", &id, "--yes"]);
@@ -151,7 +204,11 @@ fn steps_are_kept_on_request_and_taken_back_later() {
 
     let unknown = project.run(&["undo", &id, "--keep", "registr", "--yes"]);
     assert_eq!(unknown.code(), 2);
-    assert!(unknown.stderr().contains("no step `registr`"), "{}", unknown.stderr());
+    assert!(
+        unknown.stderr().contains("no step `registr`"),
+        "{}",
+        unknown.stderr()
+    );
 }
 
 #[test]
@@ -170,7 +227,10 @@ fn what_somebody_removed_already_is_no_failure() {
     let mut before = lasting(before);
     // The job's own list of who may manage it went with the job by hand.
     for cloud in [&mut after, &mut before] {
-        cloud["databricks"]["acls"].as_object_mut().unwrap().retain(|on, _| !on.starts_with("jobs/"));
+        cloud["databricks"]["acls"]
+            .as_object_mut()
+            .unwrap()
+            .retain(|on, _| !on.starts_with("jobs/"));
     }
     assert_same(&after, &before);
 }

@@ -13,7 +13,11 @@ fn again(variant: &[String]) -> Vec<String> {
         "-i",
         "entitlements=[\"workspace-access\", \"allow-cluster-create\", \"databricks-sql-access\"]",
     ];
-    variant.iter().cloned().chain(more.map(str::to_owned)).collect()
+    variant
+        .iter()
+        .cloned()
+        .chain(more.map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -24,7 +28,13 @@ fn what_was_there_before_stays() {
     let before = state(&project);
     let id = run(&project, &again(&storage));
     let mut between = state(&project);
-    assert!(principal(&mut between)["entitlements"].as_array().unwrap().len() > 2);
+    assert!(
+        principal(&mut between)["entitlements"]
+            .as_array()
+            .unwrap()
+            .len()
+            > 2
+    );
     let (code, report) = project.json(&["undo", &id, "--yes"]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(report["undone"], 2, "{report:#}");
@@ -44,8 +54,13 @@ fn what_others_added_since_stays_and_the_rest_goes() {
         let held = ours["entitlements"].as_array_mut().unwrap();
         held.retain(|name| name != "workspace-access");
         let rules = ours["rule_set"]["current"]["rules"].as_array_mut().unwrap();
-        let rule = rules.iter_mut().find(|rule| rule["role"] == "roles/servicePrincipal.user");
-        push(&mut rule.unwrap()["principals"], json!("users/bob@contoso.com"));
+        let rule = rules
+            .iter_mut()
+            .find(|rule| rule["role"] == "roles/servicePrincipal.user");
+        push(
+            &mut rule.unwrap()["principals"],
+            json!("users/bob@contoso.com"),
+        );
         cloud["databricks"]["scopes"]["sp-etl-demo"]["acls"]["users"] = json!("READ");
         cloud["databricks"]["objects"]["/Shared/etl-demo/smoke"]["content"]["Notebook"]["source"] =
             json!("SELECT 42");
@@ -56,7 +71,10 @@ fn what_others_added_since_stays_and_the_rest_goes() {
     assert_eq!(code, 0, "{report:#}");
     let mut expected = before;
     foreign(&mut expected);
-    assert_same(&sorted(lasting(state(&project))), &sorted(lasting(expected)));
+    assert_same(
+        &sorted(lasting(state(&project))),
+        &sorted(lasting(expected)),
+    );
 }
 
 /// With the principals of the workspace in one order of entitlements and rules.
@@ -83,7 +101,8 @@ fn what_others_changed_is_left_alone_and_said() {
     change(&project, |cloud| {
         cloud["databricks"]["objects"]["/Shared/etl-demo/smoke"]["content"]["Notebook"]["source"] =
             json!("SELECT 42");
-        job(cloud)["settings"]["tasks"][0]["notebook_task"]["notebook_path"] = json!("/Shared/theirs");
+        job(cloud)["settings"]["tasks"][0]["notebook_task"]["notebook_path"] =
+            json!("/Shared/theirs");
     });
     let ran = project.run(&["undo", &id, "--yes"]);
     assert_eq!(ran.code(), 12, "{}{}", ran.stdout(), ran.stderr());

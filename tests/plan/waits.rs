@@ -30,7 +30,12 @@ fn a_wait_that_a_service_asks_for_is_shown_and_kept() {
     drop(simulator);
     let creates: Vec<_> = requests(&project)
         .into_iter()
-        .filter(|request| request["path"].as_str().unwrap().starts_with("/api/2.2/jobs/create"))
+        .filter(|request| {
+            request["path"]
+                .as_str()
+                .unwrap()
+                .starts_with("/api/2.2/jobs/create")
+        })
         .map(|request| request["status"].as_u64().unwrap())
         .collect();
     assert_eq!(creates, [429, 200]);
@@ -54,10 +59,18 @@ fn a_step_does_not_wait_beyond_its_own_time() {
     let (code, report) = project.json(&["run", "onboard", "-i", "app_name=etl-demo"]);
     assert!(begun.elapsed() < Duration::from_mins(2), "it waited");
     assert_eq!(code, 4, "{report:#}");
-    let job = report["steps"].as_array().unwrap().iter().find(|step| step["id"] == "job").unwrap();
+    let job = report["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|step| step["id"] == "job")
+        .unwrap();
     assert_eq!(job["error"]["class"], "throttled", "{job:#}");
     assert_eq!(job["error"]["code"], "LK9007", "{job:#}");
-    assert_eq!(job["error"]["operation"], "databricks/jobs.create", "{job:#}");
+    assert_eq!(
+        job["error"]["operation"], "databricks/jobs.create",
+        "{job:#}"
+    );
     // Once the service has time again, the run goes on.
     simulator.control("DELETE", "/__simulator/faults", None);
     project.ok(&["resume", report["run"].as_str().unwrap()]);

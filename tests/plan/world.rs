@@ -10,12 +10,17 @@ pub(crate) const APP: &str = "etl-demo";
 pub(crate) fn variants(project: &Project) -> [Vec<String>; 2] {
     let inputs = project.storage_inputs(APP).display().to_string();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    [words(&["onboard", "-i", "app_name=etl-demo"]), words(&["onboard", "--inputs", &inputs])]
+    [
+        words(&["onboard", "-i", "app_name=etl-demo"]),
+        words(&["onboard", "--inputs", &inputs]),
+    ]
 }
 
 /// `command` with the arguments of a variant.
 pub(crate) fn with<'a>(command: &'a str, variant: &'a [String]) -> Vec<&'a str> {
-    std::iter::once(command).chain(variant.iter().map(String::as_str)).collect()
+    std::iter::once(command)
+        .chain(variant.iter().map(String::as_str))
+        .collect()
 }
 
 /// Runs the variant; its run's id.
@@ -44,7 +49,10 @@ pub(crate) fn change(project: &Project, change: impl FnOnce(&mut Value)) {
 /// How many requests the project's simulators have seen.
 pub(crate) fn requests(project: &Project) -> Vec<Value> {
     let text = std::fs::read_to_string(project.state().join("simulator/requests.jsonl"));
-    text.unwrap_or_default().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.unwrap_or_default()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The requests from number `seen` on that may have changed something; sign-ins do not.
@@ -59,13 +67,23 @@ pub(crate) fn writes_since(project: &Project, seen: usize) -> Vec<String> {
 
 /// The application's principal in the workspace.
 pub(crate) fn principal(cloud: &mut Value) -> &mut Value {
-    let principals = cloud["databricks"]["directory"]["principals"].as_object_mut().unwrap();
-    principals.values_mut().find(|it| it["display_name"] == APP).unwrap()
+    let principals = cloud["databricks"]["directory"]["principals"]
+        .as_object_mut()
+        .unwrap();
+    principals
+        .values_mut()
+        .find(|it| it["display_name"] == APP)
+        .unwrap()
 }
 
 /// The only job.
 pub(crate) fn job(cloud: &mut Value) -> &mut Value {
-    cloud["databricks"]["jobs"].as_object_mut().unwrap().values_mut().next().unwrap()
+    cloud["databricks"]["jobs"]
+        .as_object_mut()
+        .unwrap()
+        .values_mut()
+        .next()
+        .unwrap()
 }
 
 /// Adds an item to a list.
@@ -78,7 +96,10 @@ pub(crate) fn push(list: &mut Value, item: Value) {
 /// principal that left the workspace with its home folder, and what ran; without counters of
 /// versions and times of replication.
 pub(crate) fn lasting(mut cloud: Value) -> Value {
-    let is_gone = |item: &Value| item.get("deleted").is_some_and(|deleted| !deleted.is_null());
+    let is_gone = |item: &Value| {
+        item.get("deleted")
+            .is_some_and(|deleted| !deleted.is_null())
+    };
     for kind in ["applications", "service_principals"] {
         retain(&mut cloud["entra"][kind], |item| !is_gone(item));
     }
@@ -88,7 +109,9 @@ pub(crate) fn lasting(mut cloud: Value) -> Value {
     }
     let databricks = &mut cloud["databricks"];
     let mut left = Vec::new();
-    let principals = databricks["directory"]["principals"].as_object_mut().unwrap();
+    let principals = databricks["directory"]["principals"]
+        .as_object_mut()
+        .unwrap();
     principals.retain(|_, principal| {
         let gone = principal["member_since"].is_null();
         if gone {
@@ -101,14 +124,20 @@ pub(crate) fn lasting(mut cloud: Value) -> Value {
         principal["rule_set"] = rules;
     }
     let mut homes = Vec::new();
-    databricks["objects"].as_object_mut().unwrap().retain(|path, object| {
-        let home = left.contains(path);
-        if home {
-            homes.push(format!("directories/{}", object["id"]));
-        }
-        !home
-    });
-    databricks["acls"].as_object_mut().unwrap().retain(|on, _| !homes.contains(on));
+    databricks["objects"]
+        .as_object_mut()
+        .unwrap()
+        .retain(|path, object| {
+            let home = left.contains(path);
+            if home {
+                homes.push(format!("directories/{}", object["id"]));
+            }
+            !home
+        });
+    databricks["acls"]
+        .as_object_mut()
+        .unwrap()
+        .retain(|on, _| !homes.contains(on));
     for job in databricks["jobs"].as_object_mut().unwrap().values_mut() {
         job["runs"] = Value::Null;
     }
@@ -147,7 +176,9 @@ pub(crate) fn assert_same(found: &Value, expected: &Value) {
     let only = |these: &str, others: &str, sign: char| -> String {
         let others: Vec<&str> = others.lines().collect();
         let lines = these.lines().filter(|line| !others.contains(line));
-        lines.flat_map(|line| [sign.to_string(), line.to_owned(), "\n".to_owned()]).collect()
+        lines
+            .flat_map(|line| [sign.to_string(), line.to_owned(), "\n".to_owned()])
+            .collect()
     };
     panic!(
         "the cloud is another one\n{}{}",

@@ -1,6 +1,10 @@
 //! What tests of the whole program share: a project of its own, and the program run in it.
 
-#![allow(dead_code, reason = "each test target uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test target includes this file and uses its part"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

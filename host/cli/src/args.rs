@@ -23,10 +23,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// What stdout carries.
-    #[arg(long, global = true, value_enum, default_value_t, env = "LOCKKEEPER_OUTPUT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "LOCKKEEPER_OUTPUT"
+    )]
     pub(crate) output: Output,
     /// When to use colour.
-    #[arg(long, global = true, value_enum, default_value_t, env = "LOCKKEEPER_COLOR")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "LOCKKEEPER_COLOR"
+    )]
     pub(crate) color: Color,
     /// Say less: once for the summary only, twice for errors only.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -123,7 +135,12 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// A target of lockkeeper.toml; the simulator when there is none.
-    #[arg(long = "target", id = "target", value_name = "NAME", env = "LOCKKEEPER_TARGET")]
+    #[arg(
+        long = "target",
+        id = "target",
+        value_name = "NAME",
+        env = "LOCKKEEPER_TARGET"
+    )]
     pub(crate) name: Option<String>,
     /// The embedded simulator's timing: instant, typical, slow or flapping.
     #[arg(long, default_value = "instant", env = "LOCKKEEPER_SIM_PROFILE")]

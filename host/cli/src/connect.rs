@@ -75,8 +75,9 @@ pub(crate) fn options(
     seed: u64,
     ports: (u16, u16),
 ) -> Result<Options, Problem> {
-    let profile: Profile =
-        profile.parse().map_err(|error| Problem::new(Exit::Usage, format!("{error}")))?;
+    let profile: Profile = profile
+        .parse()
+        .map_err(|error| Problem::new(Exit::Usage, format!("{error}")))?;
     let keys = project.keys()?;
     let seal_key = keys
         .key("simulator")
@@ -116,9 +117,16 @@ pub(crate) async fn connect(
         Place::Simulator => simulated(project, asked, printer).await?,
     };
     let cloud = Cloud::connect(target).await.map_err(|error| {
-        Problem::new(Exit::SignIn, format!("cannot connect to target `{name}`: {error}"))
+        Problem::new(
+            Exit::SignIn,
+            format!("cannot connect to target `{name}`: {error}"),
+        )
     })?;
-    Ok(Connection { name, cloud, simulator })
+    Ok(Connection {
+        name,
+        cloud,
+        simulator,
+    })
 }
 
 async fn simulated(
@@ -136,7 +144,10 @@ async fn simulated(
                 "  Simulator: no target is configured, so a local one stands in (state in {})",
                 folder.display()
             ));
-            (endpoints(running.https_address(), running.ca_pem()), Some(running))
+            (
+                endpoints(running.https_address(), running.ca_pem()),
+                Some(running),
+            )
         }
         Err(StartError::Store(error @ StoreError::InUse(_))) => {
             let serving = Serving::read(&folder).ok_or_else(|| {
@@ -167,5 +178,8 @@ async fn simulated(
 }
 
 fn endpoints(address: std::net::SocketAddr, ca_pem: &str) -> Endpoints {
-    Endpoints { resolve_to: address, ca_pem: ca_pem.to_owned() }
+    Endpoints {
+        resolve_to: address,
+        ca_pem: ca_pem.to_owned(),
+    }
 }

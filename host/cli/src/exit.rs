@@ -2,9 +2,7 @@
 
 use lockkeeper_engine::EngineError;
 use lockkeeper_gate::Halt;
-use lockkeeper_journal::{
-    AcquireError, Fault, LookupError, OpenError, StorageCause, StorageFault,
-};
+use lockkeeper_journal::{AcquireError, Fault, LookupError, OpenError, StorageCause, StorageFault};
 use lockkeeper_workflow::Diagnostic;
 
 /// How the program ends; `lockkeeper explain exit-codes` prints the table.
@@ -55,7 +53,12 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None, diagnostics: Vec::new() }
+        Self {
+            exit,
+            message: message.into(),
+            help: None,
+            diagnostics: Vec::new(),
+        }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -71,7 +74,10 @@ impl Problem {
 
 impl From<Vec<Diagnostic>> for Problem {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { diagnostics, ..Self::said(Exit::Usage) }
+        Self {
+            diagnostics,
+            ..Self::said(Exit::Usage)
+        }
     }
 }
 

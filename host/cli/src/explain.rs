@@ -24,7 +24,10 @@ const STEP_CODES: [&str; 18] = [
 
 /// A recorded code as one of those this version knows.
 pub(crate) fn known(code: &str) -> &'static str {
-    STEP_CODES.into_iter().find(|known| *known == code).unwrap_or("LK9002")
+    STEP_CODES
+        .into_iter()
+        .find(|known| *known == code)
+        .unwrap_or("LK9002")
 }
 
 pub(crate) fn explain(code: &str, printer: &Printer) -> Result<Exit, Problem> {
@@ -32,10 +35,15 @@ pub(crate) fn explain(code: &str, printer: &Printer) -> Result<Exit, Problem> {
         return printer.result(EXIT_CODES).map(|()| Exit::Done);
     }
     let code = code.to_ascii_uppercase();
-    let own = PAGES.iter().find(|(page, _)| code.starts_with(page)).map(|(_, text)| *text);
+    let own = PAGES
+        .iter()
+        .find(|(page, _)| code.starts_with(page))
+        .map(|(_, text)| *text);
     match own.or_else(|| lockkeeper_workflow::explain(&code)) {
         Some(text) => printer.result(text).map(|()| Exit::Done),
-        None => Err(Problem::new(Exit::NotFound, format!("there is no code `{code}`"))
-            .help("codes look like LK0203 and stand in square brackets behind `error`")),
+        None => Err(
+            Problem::new(Exit::NotFound, format!("there is no code `{code}`"))
+                .help("codes look like LK0203 and stand in square brackets behind `error`"),
+        ),
     }
 }

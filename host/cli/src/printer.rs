@@ -41,7 +41,10 @@ impl Printer {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "results go through the one printer, like all else")]
+    #[expect(
+        clippy::unused_self,
+        reason = "results go through the one printer, like all else"
+    )]
     /// Prints text that is the command's result. A reader that went away is no error.
     pub(crate) fn result(&self, text: &str) -> Result<(), Problem> {
         let mut stdout = anstream::stdout().lock();
@@ -52,9 +55,10 @@ impl Printer {
             stdout.flush()
         });
         match written {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Problem::new(Exit::Failed, format!("cannot write the result: {error}")))
-            }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Problem::new(
+                Exit::Failed,
+                format!("cannot write the result: {error}"),
+            )),
             _ => Ok(()),
         }
     }
@@ -81,7 +85,9 @@ impl Printer {
         }
         let mut line = serde_json::Map::new();
         line.insert("v".to_owned(), 1.into());
-        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let now = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
         line.insert("time".to_owned(), now.into());
         line.insert("type".to_owned(), kind.into());
         for fields in [first.clone(), value] {

@@ -36,13 +36,20 @@ impl Progress {
     /// For steps whose longest name is `width` long.
     pub(crate) fn new(printer: Arc<Printer>, width: usize) -> Arc<Self> {
         let live = printer.is_live().then(MultiProgress::new);
-        let progress = Arc::new(Self { printer, live, width, running: Mutex::default() });
+        let progress = Arc::new(Self {
+            printer,
+            live,
+            width,
+            running: Mutex::default(),
+        });
         if progress.live.is_none() {
             let beating = Arc::downgrade(&progress);
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(HEARTBEAT / 10).await;
-                    let Some(progress) = beating.upgrade() else { return };
+                    let Some(progress) = beating.upgrade() else {
+                        return;
+                    };
                     progress.beat();
                 }
             });
@@ -60,7 +67,11 @@ impl Progress {
             if running.told.elapsed() >= HEARTBEAT {
                 running.told = Instant::now();
                 let elapsed = running.started.elapsed().as_secs();
-                lines.push(self.line("…", step, &format!("still running, {elapsed} s  {}", running.doing)));
+                lines.push(self.line(
+                    "…",
+                    step,
+                    &format!("still running, {elapsed} s  {}", running.doing),
+                ));
             }
         }
         for line in lines {
@@ -93,7 +104,10 @@ impl Progress {
     fn start(&self, step: &str) {
         let bar = self.live.as_ref().map(|live| {
             let bar = live.add(ProgressBar::new_spinner());
-            let template = format!("  {{spinner}} {step:width$}  {{elapsed}}  {{msg}}", width = self.width);
+            let template = format!(
+                "  {{spinner}} {step:width$}  {{elapsed}}  {{msg}}",
+                width = self.width
+            );
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style);
             }
@@ -101,7 +115,12 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        let running = Running { started: now, told: now, doing: String::new(), bar };
+        let running = Running {
+            started: now,
+            told: now,
+            doing: String::new(),
+            bar,
+        };
         self.lock().insert(step.to_owned(), running);
     }
 
@@ -115,7 +134,9 @@ impl Progress {
     }
 
     fn end(&self, step: &str) -> Duration {
-        let Some(running) = self.lock().remove(step) else { return Duration::ZERO };
+        let Some(running) = self.lock().remove(step) else {
+            return Duration::ZERO;
+        };
         if let Some(bar) = running.bar {
             bar.finish_and_clear();
         }
@@ -125,16 +146,27 @@ impl Progress {
     fn text(&self, run: &str, step: Option<&str>, event: &Event) {
         let name = step.unwrap_or_default();
         match event {
-            Event::RunStart { workflow, target, actor, resumed } => {
+            Event::RunStart {
+                workflow,
+                target,
+                actor,
+                resumed,
+            } => {
                 let again = if *resumed { "  resumed" } else { "" };
-                self.say(&format!("  Run {run}  {workflow}  {target}  by {actor}{again}"));
+                self.say(&format!(
+                    "  Run {run}  {workflow}  {target}  by {actor}{again}"
+                ));
             }
             Event::StepStart { .. } => self.start(name),
             Event::StepProgress { message } => match step {
                 Some(step) => self.doing(step, message),
                 None => self.say(&format!("  {message}")),
             },
-            Event::Waiting { operation, reason, delay } => {
+            Event::Waiting {
+                operation,
+                reason,
+                delay,
+            } => {
                 let text = format!("{operation} waits {:.1} s: {reason}", delay.as_secs_f64());
                 self.doing(name, &text);
                 if self.live.is_none() {
@@ -182,15 +214,22 @@ impl Progress {
 fn message(step: Option<&str>, event: &Event) -> String {
     let step = step.unwrap_or("run");
     match event {
-        Event::RunStart { workflow, target, .. } => format!("run of {workflow} at {target}"),
+        Event::RunStart {
+            workflow, target, ..
+        } => format!("run of {workflow} at {target}"),
         Event::StepStart { plugin, attempt } => format!("{step}: {plugin}, attempt {attempt}"),
         Event::StepProgress { message } | Event::StepNote { message } => {
             format!("{step}: {message}")
         }
-        Event::Waiting { operation, reason, .. } => format!("{step}: {operation} waits: {reason}"),
+        Event::Waiting {
+            operation, reason, ..
+        } => format!("{step}: {operation} waits: {reason}"),
         Event::CallIntent(call) => format!("{step}: {} {}", call.operation, call.object.name),
         Event::CallOutcome { call, outcome, .. } => {
-            format!("{step}: {} {}: {outcome:?}", call.operation, call.object.name)
+            format!(
+                "{step}: {} {}: {outcome:?}",
+                call.operation, call.object.name
+            )
         }
         Event::StepComplete { changes, .. } => format!("{step}: done, {changes} changes"),
         Event::StepSkipped { reason } => format!("{step}: skipped, {reason}"),

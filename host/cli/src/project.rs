@@ -84,7 +84,10 @@ impl Project {
         let here = match folder {
             Some(folder) => folder.to_owned(),
             None => std::env::current_dir().map_err(|error| {
-                Problem::new(Exit::Failed, format!("cannot tell the current folder: {error}"))
+                Problem::new(
+                    Exit::Failed,
+                    format!("cannot tell the current folder: {error}"),
+                )
             })?,
         };
         let root = match folder {
@@ -94,18 +97,28 @@ impl Project {
                 .find(|folder| folder.join(FILE).is_file())
                 .map(Path::to_owned),
         };
-        let Some(root) = root else { return Ok(Self { root: here, config: None }) };
+        let Some(root) = root else {
+            return Ok(Self {
+                root: here,
+                config: None,
+            });
+        };
         let path = root.join(FILE);
         let text = files::read_to_string(&path)?;
-        let config = toml::from_str(&text).map_err(|error| {
-            Problem::new(Exit::Usage, format!("{}: {error}", path.display()))
-        })?;
-        Ok(Self { root, config: Some(config) })
+        let config = toml::from_str(&text)
+            .map_err(|error| Problem::new(Exit::Usage, format!("{}: {error}", path.display())))?;
+        Ok(Self {
+            root,
+            config: Some(config),
+        })
     }
 
     /// The state folder.
     pub(crate) fn state(&self) -> PathBuf {
-        let configured = self.config.as_ref().and_then(|config| config.project.state.as_deref());
+        let configured = self
+            .config
+            .as_ref()
+            .and_then(|config| config.project.state.as_deref());
         self.root.join(configured.unwrap_or(Path::new(STATE)))
     }
 
@@ -166,7 +179,10 @@ impl Project {
         let mut found = BTreeMap::new();
         let Some(config) = &self.config else {
             for (name, text) in lockkeeper_plugins::WORKFLOWS {
-                let source = Source { path: format!("workflows/{name}.toml"), text: (*text).to_owned() };
+                let source = Source {
+                    path: format!("workflows/{name}.toml"),
+                    text: (*text).to_owned(),
+                };
                 found.insert((*name).to_owned(), Arc::new(source));
             }
             return Ok(found);
@@ -174,9 +190,20 @@ impl Project {
         let default = ["workflows/*.toml".to_owned()];
         for pattern in config.project.workflows.as_deref().unwrap_or(&default) {
             for path in files::matching(&self.root, pattern)? {
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                let shown = path.strip_prefix(&self.root).unwrap_or(&path).display().to_string();
-                let source = Source { path: shown, text: files::read_to_string(&path)? };
+                let name = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                let shown = path
+                    .strip_prefix(&self.root)
+                    .unwrap_or(&path)
+                    .display()
+                    .to_string();
+                let source = Source {
+                    path: shown,
+                    text: files::read_to_string(&path)?,
+                };
                 found.insert(name, Arc::new(source));
             }
         }
@@ -186,7 +213,10 @@ impl Project {
     /// The workflow called `name`, or the file of that path.
     pub(crate) fn workflow(&self, name: &str) -> Result<Arc<Source>, Problem> {
         let path = Path::new(name);
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             return Ok(Arc::new(Source {
                 path: name.to_owned(),
                 text: files::read_to_string(path)?,
@@ -197,7 +227,9 @@ impl Project {
             return Ok(source);
         }
         let known: Vec<String> = workflows.into_keys().collect();
-        let near = known.iter().find(|known| strsim::osa_distance(known, name) <= 2);
+        let near = known
+            .iter()
+            .find(|known| strsim::osa_distance(known, name) <= 2);
         let problem = Problem::new(Exit::NotFound, format!("there is no workflow `{name}`"));
         Err(match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
@@ -217,13 +249,29 @@ impl Project {
             .filter(|builtin| is_wanted(builtin.name))
             .map(|builtin| {
                 let bytes = Cow::Borrowed(builtin.component);
-                (builtin.name.to_owned(), Component { name: builtin.name.to_owned(), bytes })
+                (
+                    builtin.name.to_owned(),
+                    Component {
+                        name: builtin.name.to_owned(),
+                        bytes,
+                    },
+                )
             })
             .collect();
         let own = self.config.as_ref().map(|config| &config.plugins);
-        for (name, plugin) in own.into_iter().flatten().filter(|(name, _)| is_wanted(name)) {
+        for (name, plugin) in own
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| is_wanted(name))
+        {
             let bytes = Cow::Owned(files::read(&self.root.join(&plugin.path))?);
-            components.insert(name.clone(), Component { name: name.clone(), bytes });
+            components.insert(
+                name.clone(),
+                Component {
+                    name: name.clone(),
+                    bytes,
+                },
+            );
         }
         let components = components.into_values().collect();
         Catalogue::load(runtime, components, self.policy()?).map_err(|errors| {
@@ -234,8 +282,13 @@ impl Project {
 
     /// The names of all plugins.
     pub(crate) fn plugin_names(&self) -> Vec<String> {
-        let own = self.config.as_ref().map(|config| config.plugins.keys().cloned());
-        let builtin = lockkeeper_plugins::builtin().iter().map(|builtin| builtin.name.to_owned());
+        let own = self
+            .config
+            .as_ref()
+            .map(|config| config.plugins.keys().cloned());
+        let builtin = lockkeeper_plugins::builtin()
+            .iter()
+            .map(|builtin| builtin.name.to_owned());
         let mut names: Vec<String> = builtin.chain(own.into_iter().flatten()).collect();
         names.sort();
         names.dedup();
@@ -254,8 +307,10 @@ impl Project {
         let grants: Value = serde_json::to_value(grants)
             .map_err(|error| Problem::new(Exit::Usage, error.to_string()))?;
         Policy::parse(&grants).map_err(|errors| {
-            let lines: Vec<String> =
-                errors.iter().map(|error| format!("{FILE}: {error}")).collect();
+            let lines: Vec<String> = errors
+                .iter()
+                .map(|error| format!("{FILE}: {error}"))
+                .collect();
             Problem::new(Exit::Usage, lines.join("\n"))
         })
     }
@@ -265,12 +320,19 @@ impl Project {
         let runtime = runtime()?;
         let wanted = match lockkeeper_workflow::parse(source) {
             Ok(workflow) => Some(
-                workflow.steps.iter().map(|step| step.plugin.as_str().to_owned()).collect::<Vec<_>>(),
+                workflow
+                    .steps
+                    .iter()
+                    .map(|step| step.plugin.as_str().to_owned())
+                    .collect::<Vec<_>>(),
             ),
             Err(_) => None,
         };
         let catalogue = self.catalogue(&runtime, wanted.as_deref())?;
-        let known = Known { catalogue: &catalogue, names: self.plugin_names() };
+        let known = Known {
+            catalogue: &catalogue,
+            names: self.plugin_names(),
+        };
         let checked = lockkeeper_workflow::load(source, &known)
             .map_err(|diagnostics| Problem::from(diagnostics.0))?;
         Ok((checked, catalogue))
@@ -307,9 +369,14 @@ pub(crate) fn runtime() -> Result<Runtime, Problem> {
 
 /// lockkeeper's folder below the one that `variable` names, or below `fallback` in the home folder.
 fn user_folder(variable: &str, fallback: &str) -> Result<PathBuf, Problem> {
-    let base = std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let base = std::env::var_os(variable)
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from);
     let base = base.or_else(|| std::env::home_dir().map(|home| home.join(fallback)));
     base.map(|base| base.join("lockkeeper")).ok_or_else(|| {
-        Problem::new(Exit::Failed, format!("cannot tell the home folder; set {variable}"))
+        Problem::new(
+            Exit::Failed,
+            format!("cannot tell the home folder; set {variable}"),
+        )
     })
 }

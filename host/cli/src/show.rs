@@ -28,12 +28,19 @@ pub(crate) fn diagnostics(printer: &Printer, diagnostics: &[Diagnostic]) {
 
 /// A finding as GitHub Actions annotates a file with it.
 fn annotation(diagnostic: &Diagnostic) -> String {
-    let place = diagnostic.source.as_ref().map_or_else(String::new, |source| {
-        let (line, column) = source.position(diagnostic.span.start);
-        format!(" file={},line={line},col={column}", source.path)
-    });
+    let place = diagnostic
+        .source
+        .as_ref()
+        .map_or_else(String::new, |source| {
+            let (line, column) = source.position(diagnostic.span.start);
+            format!(" file={},line={line},col={column}", source.path)
+        });
     let message = diagnostic.message.replace('%', "%25").replace('\n', "%0A");
-    format!("::{}{place}::{}: {message}", diagnostic.severity.as_str(), diagnostic.code)
+    format!(
+        "::{}{place}::{}: {message}",
+        diagnostic.severity.as_str(),
+        diagnostic.code
+    )
 }
 
 /// A table with aligned columns.
@@ -94,7 +101,12 @@ pub(crate) fn outputs(printer: &Printer, report: &RunReport) -> Result<(), Probl
     if report.outputs.is_empty() {
         return Ok(());
     }
-    let width = report.outputs.keys().map(String::len).max().unwrap_or_default();
+    let width = report
+        .outputs
+        .keys()
+        .map(String::len)
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for (name, output) in &report.outputs {
         text.push_str(&format!("  {name:<width$}  {}\n", value(output)));
@@ -133,9 +145,7 @@ fn step_failure(
     let message = format!("step `{}` failed: {}", step.id, error.message);
     let code = explain::known(&error.code);
     let mut diagnostic = match workflow.step(&step.id) {
-        Some(step) => {
-            Diagnostic::error(code, &workflow.source, step.name.span.clone(), message)
-        }
+        Some(step) => Diagnostic::error(code, &workflow.source, step.name.span.clone(), message),
         None => Diagnostic::without_source(code, message),
     };
     if let Some(operation) = &error.operation {

@@ -4,7 +4,6 @@
 //! [`Failure`]. Host names, tokens, retries, rate limits, error shapes and masking are this crate's business; what an
 //! operation means is its caller's.
 
-
 mod actor;
 mod answer;
 mod classify;

@@ -40,7 +40,11 @@ impl Catalogue {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self { plugins, policy }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { plugins, policy })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The plugin of that name.
@@ -69,11 +73,16 @@ impl Plugins for Catalogue {
     }
 
     fn denied(&self, plugin: &str) -> Vec<Denied> {
-        let Some(signature) = self.signature(plugin) else { return Vec::new() };
+        let Some(signature) = self.signature(plugin) else {
+            return Vec::new();
+        };
         self.grants(plugin)
             .missing(&signature.imports)
             .into_iter()
-            .map(|denial| Denied { operation: denial.operation, grant: denial.grant })
+            .map(|denial| Denied {
+                operation: denial.operation,
+                grant: denial.grant,
+            })
             .collect()
     }
 }

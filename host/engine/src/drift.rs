@@ -53,13 +53,7 @@ pub(crate) async fn differences(
     Ok(found)
 }
 
-fn compare(
-    written: &Written,
-    path: &str,
-    left: &Value,
-    now: &Value,
-    found: &mut Vec<Difference>,
-) {
+fn compare(written: &Written, path: &str, left: &Value, now: &Value, found: &mut Vec<Difference>) {
     let differs = |field: &str, left: &Value, now: &Value| Difference {
         step: written.step.clone(),
         object: written.object.clone(),
@@ -71,8 +65,18 @@ fn compare(
         _ if left == now => {}
         (Value::Object(left), Value::Object(now)) => {
             for (name, value) in left {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                compare(written, &path, value, now.get(name).unwrap_or(&Value::Null), found);
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                compare(
+                    written,
+                    &path,
+                    value,
+                    now.get(name).unwrap_or(&Value::Null),
+                    found,
+                );
             }
         }
         (Value::Array(_) | Value::Null, Value::Array(_) | Value::Null) => {
@@ -89,7 +93,11 @@ fn compare(
             }
             for item in now {
                 if left.iter().all(|other| entry(other) != entry(item)) {
-                    found.push(differs(&format!("{path}[{}]", entry(item)), &Value::Null, item));
+                    found.push(differs(
+                        &format!("{path}[{}]", entry(item)),
+                        &Value::Null,
+                        item,
+                    ));
                 }
             }
         }
@@ -109,8 +117,10 @@ fn entry(item: &Value) -> String {
         Value::Array(pair) => pair.first().map(entry).unwrap_or_default(),
         Value::Object(fields) => {
             let names = ["role", "principal", "key_id", "key"];
-            let texts: Vec<_> =
-                names.iter().filter_map(|name| fields.get(*name)?.as_str()).collect();
+            let texts: Vec<_> = names
+                .iter()
+                .filter_map(|name| fields.get(*name)?.as_str())
+                .collect();
             texts.join(" ")
         }
         other => other.to_string(),
@@ -127,7 +137,10 @@ mod tests {
     fn differences(left: &Value, now: &Value) -> Vec<(String, Value, Value)> {
         let written = Written {
             step: "job".to_owned(),
-            call: Call { operation: "databricks/jobs.create".to_owned(), arguments: json!({}) },
+            call: Call {
+                operation: "databricks/jobs.create".to_owned(),
+                arguments: json!({}),
+            },
             mark: String::new(),
             class: Class::Create,
             object: Object::new("job", "nightly"),
@@ -137,7 +150,10 @@ mod tests {
         };
         let mut found = Vec::new();
         compare(&written, "", left, now, &mut found);
-        found.into_iter().map(|found| (found.field, found.left, found.now)).collect()
+        found
+            .into_iter()
+            .map(|found| (found.field, found.left, found.now))
+            .collect()
     }
 
     #[test]
@@ -152,19 +168,30 @@ mod tests {
 
     #[test]
     fn what_others_put_into_a_list_or_took_out_is_named() {
-        let left = json!([{ "role": "user", "principal": "ana" }, { "role": "user", "principal": "bo" }]);
+        let left =
+            json!([{ "role": "user", "principal": "ana" }, { "role": "user", "principal": "bo" }]);
         let now = json!([{ "role": "user", "principal": "ana" }, { "role": "manager", "principal": "cy" }]);
-        let fields: Vec<_> = differences(&left, &now).into_iter().map(|found| found.0).collect();
+        let fields: Vec<_> = differences(&left, &now)
+            .into_iter()
+            .map(|found| found.0)
+            .collect();
         assert_eq!(fields, ["[user bo]", "[manager cy]"]);
         assert_eq!(
             differences(&json!(["workspace-access"]), &Value::Null),
-            [("[workspace-access]".to_owned(), json!("workspace-access"), Value::Null)]
+            [(
+                "[workspace-access]".to_owned(),
+                json!("workspace-access"),
+                Value::Null
+            )]
         );
     }
 
     #[test]
     fn a_deleted_object_is_one_difference() {
         let left = json!({ "id": "7", "settings": {} });
-        assert_eq!(differences(&left, &Value::Null), [(String::new(), left, Value::Null)]);
+        assert_eq!(
+            differences(&left, &Value::Null),
+            [(String::new(), left, Value::Null)]
+        );
     }
 }

@@ -36,7 +36,10 @@ impl Lock {
         queued: impl FnOnce(&str),
     ) -> Result<Self, LockError> {
         let path = folder.join(format!("{:x}.lock", Sha256::digest(key)));
-        let failed = |error| LockError { path: path.clone(), error };
+        let failed = |error| LockError {
+            path: path.clone(),
+            error,
+        };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut file = OpenOptions::new()
             .read(true)
@@ -77,11 +80,16 @@ mod tests {
     #[tokio::test]
     async fn the_second_run_waits_for_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Lock::take(folder.path(), "k", "A1", |_| panic!("nobody has it")).await.unwrap();
+        let first = Lock::take(folder.path(), "k", "A1", |_| panic!("nobody has it"))
+            .await
+            .unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         let path = folder.path().to_owned();
         let second = tokio::spawn(async move {
-            Lock::take(&path, "k", "B2", |holder| tell.send(holder.to_owned()).unwrap()).await
+            Lock::take(&path, "k", "B2", |holder| {
+                tell.send(holder.to_owned()).unwrap();
+            })
+            .await
         });
         while told.try_recv().is_err() {
             assert!(!second.is_finished());
@@ -89,6 +97,8 @@ mod tests {
         }
         drop(first);
         second.await.unwrap().unwrap();
-        Lock::take(folder.path(), "other", "C3", |_| panic!("another key")).await.unwrap();
+        Lock::take(folder.path(), "other", "C3", |_| panic!("another key"))
+            .await
+            .unwrap();
     }
 }

@@ -104,7 +104,15 @@ impl PlanReport {
         let calls: Vec<_> = self
             .calls
             .iter()
-            .map(|call| (&call.step, &call.operation, &call.arguments, &call.before, &call.after))
+            .map(|call| {
+                (
+                    &call.step,
+                    &call.operation,
+                    &call.arguments,
+                    &call.before,
+                    &call.after,
+                )
+            })
             .collect();
         let bound = serde_json::json!([
             self.workflow_digest,
@@ -133,13 +141,19 @@ impl PlanReport {
             }
         }
         if self.target != now.target {
-            found.push(format!("the target is `{}`, not `{}`", now.target, self.target));
+            found.push(format!(
+                "the target is `{}`, not `{}`",
+                now.target, self.target
+            ));
         }
         if self.inputs != now.inputs {
             found.push("the inputs differ".to_owned());
         }
         let about = |call: &PlannedCall| {
-            format!("{}: {} {} `{}`", call.step, call.operation, call.object.kind, call.object.name)
+            format!(
+                "{}: {} {} `{}`",
+                call.step, call.operation, call.object.kind, call.object.name
+            )
         };
         for call in &self.calls {
             match now.calls.iter().find(|other| same_place(call, other)) {

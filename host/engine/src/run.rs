@@ -11,8 +11,8 @@ use lockkeeper_gate::{
     Record, RunGate, Secrets, Vault,
 };
 use lockkeeper_journal::{
-    AcquireError, Ending, Fault, HEARTBEAT, Holder, Lease, LookupError, Memory, Mode as RunMode, NewRun, Run,
-    RunFilter, Status, StorageFault, Store,
+    AcquireError, Ending, Fault, HEARTBEAT, Holder, Lease, LookupError, Memory, Mode as RunMode,
+    NewRun, Run, RunFilter, Status, StorageFault, Store,
 };
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Diagnostic, Scope, Undo, Workflow};
@@ -30,7 +30,7 @@ use crate::lock::{Lock, LockError};
 use crate::plan::{ChangedOutside, Counts, PlanReport, Sent};
 use crate::report::{RunReport, RunResult};
 use crate::schedule::{Schedule, Stopped};
-use crate::undo::{self, LeftBehind, Undone, UndoPlan, UndoReport, UndoSelection};
+use crate::undo::{self, LeftBehind, UndoPlan, UndoReport, UndoSelection, Undone};
 
 /// Everything that runs of one project on one target share.
 pub struct Engine {
@@ -73,7 +73,9 @@ pub enum EngineError {
     #[error(transparent)]
     Journal(#[from] Fault),
     /// The run pinned other files than those that are there now.
-    #[error("run {run} began with another {what}\n  next:   put back the one it began with, or start a new run")]
+    #[error(
+        "run {run} began with another {what}\n  next:   put back the one it began with, or start a new run"
+    )]
     Changed {
         /// The run.
         run: String,
@@ -155,7 +157,11 @@ impl Engine {
         now: OffsetDateTime,
     ) -> Result<Value, EngineError> {
         workflow
-            .bind_inputs(given, &self.run_value(None, &self.actor, now), &self.target_value())
+            .bind_inputs(
+                given,
+                &self.run_value(None, &self.actor, now),
+                &self.target_value(),
+            )
             .map_err(EngineError::Values)
     }
 
@@ -167,7 +173,9 @@ impl Engine {
     ) -> Result<RunReport, EngineError> {
         let started_at = OffsetDateTime::now_utc();
         let inputs = self.bind(workflow, given, started_at)?;
-        let id = self.record(workflow, &inputs, started_at, RunMode::Run, None).await?;
+        let id = self
+            .record(workflow, &inputs, started_at, RunMode::Run, None)
+            .await?;
         self.advance(workflow, &id, false).await
     }
 
@@ -221,7 +229,9 @@ impl Engine {
             }
             Err(Stopped::Halted(halt)) => return Err(EngineError::Halted(halt)),
             Err(Stopped::Failed) => {
-                let failed = steps.iter().find_map(|step| Some((step, step.error.as_ref()?)));
+                let failed = steps
+                    .iter()
+                    .find_map(|step| Some((step, step.error.as_ref()?)));
                 let (step, failure) = failed.map_or_else(Default::default, |(step, failure)| {
                     (step.id.clone(), failure.message.clone())
                 });
@@ -233,7 +243,9 @@ impl Engine {
             }
         }
         let Mode::Plan(plan) = &gate.mode else {
-            return Err(EngineError::Internal("the plan's gate does not plan".to_owned()));
+            return Err(EngineError::Internal(
+                "the plan's gate does not plan".to_owned(),
+            ));
         };
         let mut calls = plan.calls();
         let place = |step: &str| workflow.steps.iter().position(|other| *other.name == step);
@@ -305,11 +317,18 @@ impl Engine {
         plan: &UndoPlan,
     ) -> Result<UndoReport, EngineError> {
         // An undo's input is its plan, so that it takes back the same when it is gone on with.
-        let inputs = serde_json::to_value(plan)
-            .map_err(|error| EngineError::Internal(error.to_string()))?;
+        let inputs =
+            serde_json::to_value(plan).map_err(|error| EngineError::Internal(error.to_string()))?;
         let now = OffsetDateTime::now_utc();
-        let id =
-            self.record(workflow, &inputs, now, RunMode::Undo, Some(plan.run.clone())).await?;
+        let id = self
+            .record(
+                workflow,
+                &inputs,
+                now,
+                RunMode::Undo,
+                Some(plan.run.clone()),
+            )
+            .await?;
         self.carry_out(plan, &id, false).await
     }
 
@@ -318,7 +337,9 @@ impl Engine {
         let run = self.store.run(run).await?;
         if run.summary.mode != RunMode::Undo {
             let id = &run.summary.id;
-            return Err(EngineError::NotApplicable(format!("run {id} is not an undo")));
+            return Err(EngineError::NotApplicable(format!(
+                "run {id} is not an undo"
+            )));
         }
         let plan = UndoPlan::deserialize(&run.beginning.inputs)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
@@ -351,7 +372,10 @@ impl Engine {
             }
             if self.store.run(&summary.id).await?.beginning.inputs == *inputs {
                 let differences = self.drift(&summary.id).await?;
-                return Ok(Some(ChangedOutside { since: summary.id, differences }));
+                return Ok(Some(ChangedOutside {
+                    since: summary.id,
+                    differences,
+                }));
             }
         }
         Ok(None)
@@ -395,14 +419,20 @@ impl Engine {
             .iter()
             .filter_map(|step| {
                 let plugin = self.catalogue.plugin(&step.plugin)?;
-                Some((step.plugin.as_str().to_owned(), plugin.signature().digest.clone()))
+                Some((
+                    step.plugin.as_str().to_owned(),
+                    plugin.signature().digest.clone(),
+                ))
             })
             .collect()
     }
 
     /// Refuses to go on with a run whose files changed.
     fn hold_to(&self, workflow: &Workflow, run: &Run) -> Result<(), EngineError> {
-        let changed = |what: String| EngineError::Changed { run: run.summary.id.clone(), what };
+        let changed = |what: String| EngineError::Changed {
+            run: run.summary.id.clone(),
+            what,
+        };
         if run.beginning.target != self.target {
             return Err(changed(format!("target, `{}`", run.beginning.target)));
         }
@@ -467,7 +497,11 @@ impl Engine {
 
     /// Takes the run and keeps saying that it is alive until the guard is dropped.
     async fn hold(&self, run: &str) -> Result<(Arc<Lease>, Heartbeat), EngineError> {
-        let lease = Arc::new(self.store.acquire(run, Holder::this_process(&self.actor)).await?);
+        let lease = Arc::new(
+            self.store
+                .acquire(run, Holder::this_process(&self.actor))
+                .await?,
+        );
         let beating = lease.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -628,8 +662,17 @@ impl Engine {
                 resumed,
             },
         )?;
-        let carried_out = undo::carry_out(gate.clone(), plan, crash::watched(lease.invocation("undo#1"))).await;
-        let Undone { calls: undone, left, remains } = match carried_out {
+        let carried_out = undo::carry_out(
+            gate.clone(),
+            plan,
+            crash::watched(lease.invocation("undo#1")),
+        )
+        .await;
+        let Undone {
+            calls: undone,
+            left,
+            remains,
+        } = match carried_out {
             Ok(done) => done,
             Err(Halt::Cancelled) => {
                 lease.finish(Ending::Cancelled, Value::Null).await?;
@@ -637,10 +680,19 @@ impl Engine {
             }
             Err(halt) => return Err(EngineError::Halted(halt)),
         };
-        let report =
-            UndoReport { undo: id.to_owned(), run: plan.run.clone(), undone, left, remains };
+        let report = UndoReport {
+            undo: id.to_owned(),
+            run: plan.run.clone(),
+            undone,
+            left,
+            remains,
+        };
         let complete = report.left.iter().all(|left: &LeftBehind| left.expected);
-        let ending = if complete { Ending::Succeeded } else { Ending::Failed };
+        let ending = if complete {
+            Ending::Succeeded
+        } else {
+            Ending::Failed
+        };
         let outcome = serde_json::to_value(&report)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
         crash::point("end:before");

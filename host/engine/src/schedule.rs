@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use lockkeeper_gate::{Event, Halt, RunGate, Settle};
-use lockkeeper_journal::{Durable, Fault, StepEnd, Started};
+use lockkeeper_journal::{Durable, Fault, Started, StepEnd};
 use lockkeeper_types::{Value, unknown};
 use lockkeeper_workflow::{Backoff, Decision, Diagnostic, Scope, Step, Workflow};
 use time::OffsetDateTime;
@@ -70,19 +70,24 @@ impl Schedule<'_> {
             .steps
             .iter()
             .map(|step| {
-                progress.reports.remove(step.name.as_str()).unwrap_or_else(|| {
-                    let failure =
-                        progress.failed.remove(step.name.as_str()).map(|(failure, _)| failure);
-                    StepReport {
-                        result: if failure.is_some() {
-                            StepResult::Failed
-                        } else {
-                            StepResult::NotRun
-                        },
-                        error: failure,
-                        ..empty_report(step)
-                    }
-                })
+                progress
+                    .reports
+                    .remove(step.name.as_str())
+                    .unwrap_or_else(|| {
+                        let failure = progress
+                            .failed
+                            .remove(step.name.as_str())
+                            .map(|(failure, _)| failure);
+                        StepReport {
+                            result: if failure.is_some() {
+                                StepResult::Failed
+                            } else {
+                                StepResult::NotRun
+                            },
+                            error: failure,
+                            ..empty_report(step)
+                        }
+                    })
             })
             .collect();
         (reports, result)
@@ -98,7 +103,8 @@ impl Schedule<'_> {
         let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         loop {
             if progress.failed.is_empty() {
-                self.start_ready(&order, durable, scope, progress, &running).await?;
+                self.start_ready(&order, durable, scope, progress, &running)
+                    .await?;
             }
             if progress.outstanding == 0 {
                 if progress.failed.is_empty() {
@@ -112,7 +118,8 @@ impl Schedule<'_> {
                 for (step, _) in std::mem::take(&mut progress.failed) {
                     progress.automatic.remove(&step);
                     let step = self.step(&step)?;
-                    self.start(step, Duration::ZERO, durable, scope, progress, &running).await?;
+                    self.start(step, Duration::ZERO, durable, scope, progress, &running)
+                        .await?;
                 }
                 continue;
             }
@@ -143,7 +150,15 @@ impl Schedule<'_> {
                 (next, _) => next.map_err(halted_by)?,
             };
             progress.outstanding -= 1;
-            self.take(finished.end, finished.replayed, durable, scope, progress, &running).await?;
+            self.take(
+                finished.end,
+                finished.replayed,
+                durable,
+                scope,
+                progress,
+                &running,
+            )
+            .await?;
         }
     }
 
@@ -163,7 +178,9 @@ impl Schedule<'_> {
             for step in &self.workflow.steps {
                 let name = step.name.as_str();
                 let waits = order.get(name).is_some_and(|before| {
-                    before.iter().any(|before| !progress.reports.contains_key(*before))
+                    before
+                        .iter()
+                        .any(|before| !progress.reports.contains_key(*before))
                 });
                 if waits
                     || progress.attempts.contains_key(name)
@@ -172,9 +189,14 @@ impl Schedule<'_> {
                     continue;
                 }
                 moved = true;
-                match self.workflow.evaluate_when(step, scope).map_err(Stopped::Evaluation)? {
+                match self
+                    .workflow
+                    .evaluate_when(step, scope)
+                    .map_err(Stopped::Evaluation)?
+                {
                     Decision::Run => {
-                        self.start(step, Duration::ZERO, durable, scope, progress, running).await?;
+                        self.start(step, Duration::ZERO, durable, scope, progress, running)
+                            .await?;
                     }
                     Decision::Skip { reason } => self.skip(step, reason, scope, progress)?,
                     Decision::Unknown { step: after } => {
@@ -198,11 +220,19 @@ impl Schedule<'_> {
         let name = step.name.as_str();
         self.run
             .events
-            .tell(Some(name), &Event::StepSkipped { reason: reason.clone() })
+            .tell(
+                Some(name),
+                &Event::StepSkipped {
+                    reason: reason.clone(),
+                },
+            )
             .map_err(|error| Stopped::Halted(error.into()))?;
         scope.steps.insert(name.to_owned(), Value::Null);
-        let report =
-            StepReport { result: StepResult::Skipped, reason: Some(reason), ..empty_report(step) };
+        let report = StepReport {
+            result: StepResult::Skipped,
+            reason: Some(reason),
+            ..empty_report(step)
+        };
         progress.reports.insert(name.to_owned(), report);
         Ok(())
     }
@@ -250,7 +280,10 @@ impl Schedule<'_> {
             Started::Finished => {}
             Started::Open(own) => running.push(Box::pin(async move {
                 tokio::time::sleep(pause).await;
-                Ended { address, attempted: attempt.make(own).await }
+                Ended {
+                    address,
+                    attempted: attempt.make(own).await,
+                }
             })),
         }
         progress.outstanding += 1;
@@ -272,7 +305,11 @@ impl Schedule<'_> {
         let attempted: Attempted = serde_json::from_value(end.outcome)
             .map_err(|error| halted_by(Fault::Stopped(error.to_string())))?;
         let failure = match attempted {
-            Attempted::Done { outputs, changes, notes } => {
+            Attempted::Done {
+                outputs,
+                changes,
+                notes,
+            } => {
                 if replayed {
                     self.run.remember_made(&outputs);
                 }
@@ -309,8 +346,14 @@ impl Schedule<'_> {
                 .map_err(|error| Stopped::Halted(error.into()))?;
         }
         if again {
-            let pause = if replayed { Duration::ZERO } else { pause(step, automatic) };
-            return self.start(step, pause, durable, scope, progress, running).await;
+            let pause = if replayed {
+                Duration::ZERO
+            } else {
+                pause(step, automatic)
+            };
+            return self
+                .start(step, pause, durable, scope, progress, running)
+                .await;
         }
         progress.failed.insert(name, (failure, replayed));
         Ok(())
@@ -333,9 +376,16 @@ impl Schedule<'_> {
         let said: Vec<String> = unmet
             .iter()
             .map(|failure| {
-                let values: Vec<String> =
-                    failure.values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                format!("`{}` does not hold ({})", failure.expression, values.join(", "))
+                let values: Vec<String> = failure
+                    .values
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value}"))
+                    .collect();
+                format!(
+                    "`{}` does not hold ({})",
+                    failure.expression,
+                    values.join(", ")
+                )
             })
             .collect();
         Ok(Some(StepFailure::new("LK9102", said.join("; "))))
@@ -343,7 +393,9 @@ impl Schedule<'_> {
 
     fn step(&self, name: &str) -> Result<&Step, Stopped> {
         self.workflow.step(name).ok_or_else(|| {
-            halted_by(Fault::Stopped(format!("the workflow has no step `{name}` any more")))
+            halted_by(Fault::Stopped(format!(
+                "the workflow has no step `{name}` any more"
+            )))
         })
     }
 }

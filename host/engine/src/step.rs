@@ -94,7 +94,10 @@ impl Attempt {
                 AtGate(gate),
                 self.inputs.clone(),
                 &budget,
-                Seed { bytes: self.own_seed(), started_at: self.started_at.into() },
+                Seed {
+                    bytes: self.own_seed(),
+                    started_at: self.started_at.into(),
+                },
             );
             let Ok(ran) = tokio::time::timeout_at((deadline + GRACE).into(), ran).await else {
                 break Attempted::Failed(timed_out(timeout));
@@ -102,7 +105,11 @@ impl Attempt {
             let gate = ran.host.0;
             let (changes, notes) = (gate.changes(), gate.notes().to_vec());
             break match ran.ended {
-                Ended::Outputs(outputs) => Attempted::Done { outputs, changes, notes },
+                Ended::Outputs(outputs) => Attempted::Done {
+                    outputs,
+                    changes,
+                    notes,
+                },
                 Ended::Failed(_) if Instant::now() >= deadline => {
                     Attempted::Failed(timed_out(timeout))
                 }
@@ -137,10 +144,17 @@ impl Attempt {
             };
         };
         let duration = started.elapsed();
-        if let Attempted::Done { outputs, changes, .. } = &attempted {
+        if let Attempted::Done {
+            outputs, changes, ..
+        } = &attempted
+        {
             self.run.events.tell(
                 Some(&self.step),
-                &Event::StepComplete { duration, outputs: outputs.clone(), changes: *changes },
+                &Event::StepComplete {
+                    duration,
+                    outputs: outputs.clone(),
+                    changes: *changes,
+                },
             )?;
         }
         Ok(attempted)
@@ -159,7 +173,10 @@ impl Attempt {
 fn timed_out(timeout: Duration) -> StepFailure {
     StepFailure {
         help: Some("raise the step's `timeout`, or look at what it waited for".to_owned()),
-        ..StepFailure::new("LK9003", format!("the step took longer than {} s", timeout.as_secs()))
+        ..StepFailure::new(
+            "LK9003",
+            format!("the step took longer than {} s", timeout.as_secs()),
+        )
     }
 }
 

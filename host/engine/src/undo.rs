@@ -1,8 +1,6 @@
 //! Taking a run back: its writes' inverses, newest first, and nothing that is not its own.
 
-use lockkeeper_gate::{
-    Call, Grants, Halt, Inverse, Object, Record, RunGate, StepGate, Written,
-};
+use lockkeeper_gate::{Call, Grants, Halt, Inverse, Object, Record, RunGate, StepGate, Written};
 use lockkeeper_journal::Durable;
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
@@ -118,7 +116,9 @@ impl UndoPlan {
         let mut items: Vec<UndoItem> = Vec::new();
         for written in record.written.into_iter().rev() {
             let kept = selection.keep.contains(&written.step)
-                || steps.iter().any(|(name, keep)| *name == written.step && *keep)
+                || steps
+                    .iter()
+                    .any(|(name, keep)| *name == written.step && *keep)
                 || from.is_some_and(|from| position(&written.step).is_some_and(|at| at <= from));
             let state = if kept {
                 UndoState::Kept
@@ -127,7 +127,10 @@ impl UndoPlan {
                     Inverse::Nothing => UndoState::Done,
                     Inverse::Impossible(reason) => UndoState::Impossible(reason.to_owned()),
                     Inverse::Call(operation, arguments) => {
-                        let call = Call { operation: operation.to_owned(), arguments };
+                        let call = Call {
+                            operation: operation.to_owned(),
+                            arguments,
+                        };
                         // An object that the run wrote twice is in the state that the newer
                         // write's inverse leaves by the time the older one's turn comes.
                         let newer = items.iter().find(|item| {
@@ -145,7 +148,11 @@ impl UndoPlan {
             };
             items.push(UndoItem { written, state });
         }
-        Ok(Self { run: run.to_owned(), items, purge: selection.purge })
+        Ok(Self {
+            run: run.to_owned(),
+            items,
+            purge: selection.purge,
+        })
     }
 
     /// The calls to make, in order.
@@ -181,7 +188,10 @@ pub(crate) async fn carry_out(
     let mut left: Vec<LeftBehind> = Vec::new();
     let mut undone = 0;
     for (written, call) in plan.calls() {
-        if let Err(error) = at_gate.call(&call.operation, call.arguments.clone()).await? {
+        if let Err(error) = at_gate
+            .call(&call.operation, call.arguments.clone())
+            .await?
+        {
             left.push(LeftBehind {
                 step: written.step.clone(),
                 object: about(written),
@@ -204,10 +214,16 @@ pub(crate) async fn carry_out(
                 }
                 Ok(_) if plan.older_write_of_same_object(item) => continue,
                 Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,
-                Ok(Some(_)) => ("it is still there, or not as it was before".to_owned(), false),
+                Ok(Some(_)) => (
+                    "it is still there, or not as it was before".to_owned(),
+                    false,
+                ),
                 Ok(None) if plan.went_with_what_the_step_made(item) => continue,
                 Ok(None) => ("it was there before and is gone now".to_owned(), false),
-                Err(failure) => (format!("whether it is gone cannot be told: {failure}"), false),
+                Err(failure) => (
+                    format!("whether it is gone cannot be told: {failure}"),
+                    false,
+                ),
             },
             UndoState::Changed { .. } => ("somebody changed it since".to_owned(), false),
             UndoState::Impossible(reason) => (reason.clone(), true),
@@ -226,13 +242,19 @@ pub(crate) async fn carry_out(
         let Some(purge) = call.purge() else { continue };
         let mut refused = None;
         if plan.purge {
-            refused = at_gate.call(&purge.operation, purge.arguments.clone()).await?.err();
+            refused = at_gate
+                .call(&purge.operation, purge.arguments.clone())
+                .await?
+                .err();
         }
         let reason = match (gate.look_at(&purge).await, refused) {
             (Ok((_, None)), _) => continue,
             (Ok((object, Some(kept))), None) => {
                 let until = kept.get("kept_until").and_then(Value::as_str);
-                remains.push(Remains { object, kept_until: until.map(str::to_owned) });
+                remains.push(Remains {
+                    object,
+                    kept_until: until.map(str::to_owned),
+                });
                 continue;
             }
             (_, Some(error)) => format!("it was not deleted for good: {}", describe(&error)),
@@ -247,7 +269,11 @@ pub(crate) async fn carry_out(
             expected: !plan.purge,
         });
     }
-    Ok(Undone { calls: undone, left, remains })
+    Ok(Undone {
+        calls: undone,
+        left,
+        remains,
+    })
 }
 
 /// Whether an object in the state `now` shows nothing of the write any more. Of a list, that is
@@ -258,8 +284,14 @@ fn is_taken_back(written: &Written, now: &Value) -> bool {
         return now == before;
     }
     let (before, after, now) = (items(before), items(after), items(now));
-    after.iter().filter(|item| !before.contains(item)).all(|added| !now.contains(added))
-        && before.iter().filter(|item| !after.contains(item)).all(|taken| now.contains(taken))
+    after
+        .iter()
+        .filter(|item| !before.contains(item))
+        .all(|added| !now.contains(added))
+        && before
+            .iter()
+            .filter(|item| !after.contains(item))
+            .all(|taken| now.contains(taken))
 }
 
 /// What becomes of a write whose object is in the state `now`.
@@ -293,11 +325,14 @@ impl UndoPlan {
     /// Whether the step made something before it wrote this item, and that is taken back as well:
     /// with a notebook go its permissions.
     fn went_with_what_the_step_made(&self, item: &UndoItem) -> bool {
-        self.items.iter().skip_while(|other| *other != item).any(|older| {
-            older.written.step == item.written.step
-                && older.written.before.is_null()
-                && matches!(older.state, UndoState::Ready(_))
-        })
+        self.items
+            .iter()
+            .skip_while(|other| *other != item)
+            .any(|older| {
+                older.written.step == item.written.step
+                    && older.written.before.is_null()
+                    && matches!(older.state, UndoState::Ready(_))
+            })
     }
 }
 
@@ -309,7 +344,10 @@ fn about(written: &Written) -> String {
 fn describe(error: &Value) -> String {
     let failure = error.as_object().and_then(|cases| cases.values().next());
     let text = |name: &str| {
-        failure.and_then(|failure| failure.get(name)).and_then(Value::as_str).unwrap_or_default()
+        failure
+            .and_then(|failure| failure.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     };
     format!("{} {}: {}", text("service"), text("code"), text("message"))
 }
@@ -324,7 +362,10 @@ mod tests {
     fn written(before: &Value, after: &Value) -> Written {
         Written {
             step: "grant".to_owned(),
-            call: Call { operation: "databricks/entitlements.add".to_owned(), arguments: json!({}) },
+            call: Call {
+                operation: "databricks/entitlements.add".to_owned(),
+                arguments: json!({}),
+            },
             mark: String::new(),
             class: Class::Put,
             object: Object::new("entitlements", "7"),
@@ -338,8 +379,14 @@ mod tests {
     fn what_others_put_into_a_list_does_not_count() {
         let added = written(&json!(["sql"]), &json!(["cluster", "sql"]));
         assert!(is_taken_back(&added, &json!(["foreign", "sql"])));
-        assert!(is_taken_back(&added, &Value::Null), "others took out what was there before");
-        assert!(!is_taken_back(&added, &json!(["cluster", "foreign", "sql"])));
+        assert!(
+            is_taken_back(&added, &Value::Null),
+            "others took out what was there before"
+        );
+        assert!(!is_taken_back(
+            &added,
+            &json!(["cluster", "foreign", "sql"])
+        ));
         let removed = written(&json!(["cluster", "sql"]), &json!(["sql"]));
         assert!(is_taken_back(&removed, &json!(["cluster", "foreign"])));
         assert!(!is_taken_back(&removed, &json!(["sql"])));

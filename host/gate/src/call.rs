@@ -20,18 +20,25 @@ impl Call {
     /// The call that a write is.
     pub(crate) fn of<W: Write>(write: &W) -> Option<Self> {
         let arguments = serde_json::to_value(write).ok()?;
-        Some(Self { operation: W::NAME.to_owned(), arguments })
+        Some(Self {
+            operation: W::NAME.to_owned(),
+            arguments,
+        })
     }
 
     /// For a call that deletes an object of which its service keeps something for a while: the
     /// call that deletes that for good.
     pub fn purge(&self) -> Option<Self> {
-        operations::find(&self.operation)?.purge(&self.arguments).ok()?
+        operations::find(&self.operation)?
+            .purge(&self.arguments)
+            .ok()?
     }
 
     /// What the service did of itself because of the call, and leaves when it is taken back.
     pub fn stays(&self) -> Option<&'static str> {
-        operations::find(&self.operation)?.stays(&self.arguments).ok()?
+        operations::find(&self.operation)?
+            .stays(&self.arguments)
+            .ok()?
     }
 
     /// SHA-256 of the call, in hexadecimal. Object keys are ordered before hashing, so equal
@@ -77,8 +84,17 @@ mod tests {
 
     #[test]
     fn the_order_of_fields_does_not_matter_and_all_else_does() {
-        let call = |arguments| Call { operation: "a/b.c".into(), arguments }.digest();
-        assert_eq!(call(json!({ "x": 1, "y": [2] })), call(json!({ "y": [2], "x": 1 })));
+        let call = |arguments| {
+            Call {
+                operation: "a/b.c".into(),
+                arguments,
+            }
+            .digest()
+        };
+        assert_eq!(
+            call(json!({ "x": 1, "y": [2] })),
+            call(json!({ "y": [2], "x": 1 }))
+        );
         assert_ne!(call(json!({ "x": 1 })), call(json!({ "x": "1" })));
         assert_ne!(call(json!(["ab", "c"])), call(json!(["a", "bc"])));
     }

@@ -150,11 +150,16 @@ pub struct Events {
 impl Events {
     /// The stream of `run`, heard by `listeners` in order.
     pub fn new(run: &str, listeners: &[Arc<dyn Listener>]) -> Self {
-        Self { run: run.to_owned(), listeners: listeners.into() }
+        Self {
+            run: run.to_owned(),
+            listeners: listeners.into(),
+        }
     }
 
     /// Tells every listener.
     pub fn tell(&self, step: Option<&str>, event: &Event) -> Result<(), ListenerError> {
-        self.listeners.iter().try_for_each(|listener| listener.hear(&self.run, step, event))
+        self.listeners
+            .iter()
+            .try_for_each(|listener| listener.hear(&self.run, step, event))
     }
 }

@@ -155,7 +155,10 @@ impl StepGate {
             _ => match operations::find(operation) {
                 None => Err(no_such(operation)),
                 Some(definition) => {
-                    let call = Call { operation: operation.to_owned(), arguments };
+                    let call = Call {
+                        operation: operation.to_owned(),
+                        arguments,
+                    };
                     match &self.run.clone().mode {
                         Mode::Plan(plan) => self.plan(plan, definition, &call).await,
                         Mode::Apply if definition.class() == Class::Read => {

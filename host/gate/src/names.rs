@@ -40,7 +40,9 @@ impl Names {
     pub(crate) fn said_in(&self, text: &str) -> String {
         let mut said = text.to_owned();
         for (id, name) in &self.0 {
-            let Some(at) = said.find(id.as_str()) else { continue };
+            let Some(at) = said.find(id.as_str()) else {
+                continue;
+            };
             let (before, rest) = said.split_at(at);
             let after = rest.strip_prefix(id.as_str()).unwrap_or_default();
             if before.chars().next_back().is_none_or(|c| c == ' ')

@@ -92,14 +92,21 @@ pub(crate) struct Written {
 impl Written {
     /// The placeholders of the call that wrote it.
     pub(crate) fn placeholders(&self) -> Placeholders<'_> {
-        Placeholders { step: &self.step, position: self.position }
+        Placeholders {
+            step: &self.step,
+            position: self.position,
+        }
     }
 }
 
 impl Plan {
     /// A plan in which it is `made_at`, however long planning takes.
     pub fn new(made_at: OffsetDateTime) -> Self {
-        Self { made_at, requests: Arc::default(), inner: Mutex::default() }
+        Self {
+            made_at,
+            requests: Arc::default(),
+            inner: Mutex::default(),
+        }
     }
 
     /// The time that planned steps see.
@@ -134,9 +141,16 @@ impl Plan {
         };
         let mut inner = self.lock();
         inner.names.learn(&call.after);
-        let written = Written { state, step: call.step.clone(), position };
+        let written = Written {
+            state,
+            step: call.step.clone(),
+            position,
+        };
         inner.world.insert(key(&call.object), written);
-        inner.calls.push(PlannedCall { not_undoable, ..call });
+        inner.calls.push(PlannedCall {
+            not_undoable,
+            ..call
+        });
     }
 
     /// Whether the plan creates an object that `arguments` name by its key.
@@ -152,7 +166,10 @@ impl Plan {
         let inner = self.lock();
         let named = |call: &PlannedCall| {
             let name = inner.names.said_in(&call.object.name);
-            PlannedCall { object: call.object.clone().named(name), ..call.clone() }
+            PlannedCall {
+                object: call.object.clone().named(name),
+                ..call.clone()
+            }
         };
         inner.calls.iter().map(named).collect()
     }
@@ -165,7 +182,11 @@ impl Plan {
     /// How many objects were found that the plan leaves as they are.
     pub fn unchanged(&self) -> usize {
         let inner = self.lock();
-        inner.found.iter().filter(|key| !inner.world.contains_key(*key)).count()
+        inner
+            .found
+            .iter()
+            .filter(|key| !inner.world.contains_key(*key))
+            .count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -111,19 +111,33 @@ impl Policy {
                 }
             }
             if !table.is_object() {
-                errors.push(problem(plugin, "", "a table of grants is expected".to_owned()));
+                errors.push(problem(
+                    plugin,
+                    "",
+                    "a table of grants is expected".to_owned(),
+                ));
             }
-            policy.plugins.insert(plugin.clone(), Grants { plugin: plugin.clone(), rules });
+            policy.plugins.insert(
+                plugin.clone(),
+                Grants {
+                    plugin: plugin.clone(),
+                    rules,
+                },
+            );
         }
-        if errors.is_empty() { Ok(policy) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(policy)
+        } else {
+            Err(errors)
+        }
     }
 
     /// What `plugin` may do; nothing, where the file does not name it.
     pub fn grants(&self, plugin: &str) -> Grants {
-        self.plugins
-            .get(plugin)
-            .cloned()
-            .unwrap_or_else(|| Grants { plugin: plugin.to_owned(), rules: Vec::new() })
+        self.plugins.get(plugin).cloned().unwrap_or_else(|| Grants {
+            plugin: plugin.to_owned(),
+            rules: Vec::new(),
+        })
     }
 }
 
@@ -154,9 +168,14 @@ impl Rule {
             (Some(_), Written::Functions(_)) => {
                 return Err("the key names a function already, so a list cannot follow".to_owned());
             }
-            (Some(function), Written::Limited(Limited { functions: None, when, max_calls })) => {
-                (Some(vec![function.to_owned()]), when, max_calls)
-            }
+            (
+                Some(function),
+                Written::Limited(Limited {
+                    functions: None,
+                    when,
+                    max_calls,
+                }),
+            ) => (Some(vec![function.to_owned()]), when, max_calls),
             (Some(_), Written::Limited(_)) => {
                 return Err("the key names a function already; leave out `functions`".to_owned());
             }
@@ -176,7 +195,12 @@ impl Rule {
             cel::Program::compile(expression)
                 .map_err(|error| format!("`when` is not an expression: {error}"))?;
         }
-        Ok(Self { interface: interface.to_owned(), functions, when, max_calls })
+        Ok(Self {
+            interface: interface.to_owned(),
+            functions,
+            when,
+            max_calls,
+        })
     }
 
     fn covers(&self, interface: &str, function: &str) -> bool {
@@ -212,7 +236,10 @@ impl Grants {
                 max_calls: None,
             })
             .collect();
-        Self { plugin: asker.to_owned(), rules }
+        Self {
+            plugin: asker.to_owned(),
+            rules,
+        }
     }
 
     /// The imports that no grant covers, each with the line that would.
@@ -227,12 +254,17 @@ impl Grants {
                 .iter()
                 .map(String::as_str)
                 .filter(|function| {
-                    !self.rules.iter().any(|rule| rule.covers(&import.interface, function))
+                    !self
+                        .rules
+                        .iter()
+                        .any(|rule| rule.covers(&import.interface, function))
                 })
                 .collect();
             if !uncovered.is_empty() {
-                let functions: Vec<_> =
-                    uncovered.iter().map(|function| format!("\"{function}\"")).collect();
+                let functions: Vec<_> = uncovered
+                    .iter()
+                    .map(|function| format!("\"{function}\""))
+                    .collect();
                 missing.push(Denial {
                     plugin: self.plugin.clone(),
                     operation: format!("{}.{}", import.interface, uncovered.join(", ")),
@@ -290,7 +322,9 @@ impl Grants {
 
 /// Whether a grant's `when` holds; an expression that cannot be evaluated does not.
 fn holds(expression: &str, arguments: &Value) -> bool {
-    let Ok(program) = cel::Program::compile(expression) else { return false };
+    let Ok(program) = cel::Program::compile(expression) else {
+        return false;
+    };
     let mut context = cel::Context::default();
     if context.add_variable("call", arguments).is_err() {
         return false;
@@ -336,14 +370,35 @@ mod tests {
             "databricks/roles.grant": { "when": "call.role == 'servicePrincipal.user'", "max_calls": 2 }
         }));
         let mut used = Use::default();
-        let user = json!({ "role": "servicePrincipal.user" });
-        let manager = json!({ "role": "servicePrincipal.manager" });
-        assert!(grants.decide("databricks/roles.grant", &manager, &mut used).is_err());
-        assert!(grants.decide("databricks/roles.grant", &json!({}), &mut used).is_err());
-        assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
-        assert!(grants.decide("databricks/roles.grant", &user, &mut used).is_ok());
-        let denial = grants.decide("databricks/roles.grant", &user, &mut used).unwrap_err();
-        assert!(denial.to_string().contains("max_calls of 2 is used up"), "{denial}");
+        let as_user = json!({ "role": "servicePrincipal.user" });
+        let as_manager = json!({ "role": "servicePrincipal.manager" });
+        assert!(
+            grants
+                .decide("databricks/roles.grant", &as_manager, &mut used)
+                .is_err()
+        );
+        assert!(
+            grants
+                .decide("databricks/roles.grant", &json!({}), &mut used)
+                .is_err()
+        );
+        assert!(
+            grants
+                .decide("databricks/roles.grant", &as_user, &mut used)
+                .is_ok()
+        );
+        assert!(
+            grants
+                .decide("databricks/roles.grant", &as_user, &mut used)
+                .is_ok()
+        );
+        let denial = grants
+            .decide("databricks/roles.grant", &as_user, &mut used)
+            .unwrap_err();
+        assert!(
+            denial.to_string().contains("max_calls of 2 is used up"),
+            "{denial}"
+        );
     }
 
     #[test]

@@ -78,7 +78,11 @@ impl KeyRing {
     /// The key called `name`, if it has not been destroyed.
     pub fn existing(&self, name: &str) -> Result<Option<Key>, KeyError> {
         let path = self.path(name);
-        let failed = |error| KeyError { what: "read key", path: path.clone(), error };
+        let failed = |error| KeyError {
+            what: "read key",
+            path: path.clone(),
+            error,
+        };
         let metadata = match std::fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(failed)?,
@@ -96,9 +100,11 @@ impl KeyRing {
     pub fn destroy(&self, name: &str) -> Result<(), KeyError> {
         let path = self.path(name);
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(KeyError { what: "destroy key", path, error })
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyError {
+                what: "destroy key",
+                path,
+                error,
+            }),
             _ => Ok(()),
         }
     }
@@ -141,7 +147,10 @@ impl SealedStore for Vault {
             .fill(&mut nonce)
             .map_err(|_| "the system gives no randomness".to_owned())?;
         let mut sealed = Zeroizing::new(value.expose().as_bytes().to_vec());
-        let key = self.keys.key(self.lease.run_id()).map_err(|error| error.to_string())?;
+        let key = self
+            .keys
+            .key(self.lease.run_id())
+            .map_err(|error| error.to_string())?;
         let tag = Self::cipher(&key)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
@@ -150,11 +159,18 @@ impl SealedStore for Vault {
             )
             .map_err(|_| "the secret could not be encrypted".to_owned())?;
         let blob = [nonce.as_slice(), sealed.as_slice(), tag.as_ref()].concat();
-        self.lease.seal_put(name, blob).await.map_err(|error| error.to_string())
+        self.lease
+            .seal_put(name, blob)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     async fn get(&self, name: &str) -> Result<Option<SecretString>, String> {
-        let Some(blob) = self.lease.seal_get(name).await.map_err(|error| error.to_string())?
+        let Some(blob) = self
+            .lease
+            .seal_get(name)
+            .await
+            .map_err(|error| error.to_string())?
         else {
             return Ok(None);
         };
@@ -162,8 +178,10 @@ impl SealedStore for Vault {
         let (nonce, sealed) = blob.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
-        let Some(key) =
-            self.keys.existing(self.lease.run_id()).map_err(|error| error.to_string())?
+        let Some(key) = self
+            .keys
+            .existing(self.lease.run_id())
+            .map_err(|error| error.to_string())?
         else {
             return Ok(None);
         };

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::definition::own_failure;
 use async_trait::async_trait;
 use lockkeeper_cloud::{Class, Failure, SecretString};
 use lockkeeper_types::Value;
-use crate::definition::own_failure;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A secret by its name in the run, as calls carry it. Serialises to the handle of
@@ -47,12 +47,18 @@ pub trait SealedStore: Send + Sync {
 impl Secrets {
     /// Secrets that live no longer than this process: what a plan uses.
     pub fn in_memory() -> Self {
-        Self { open: Mutex::default(), vault: None }
+        Self {
+            open: Mutex::default(),
+            vault: None,
+        }
     }
 
     /// Secrets that survive a crash in `vault`.
     pub fn sealed_in(vault: Box<dyn SealedStore>) -> Self {
-        Self { open: Mutex::default(), vault: Some(vault) }
+        Self {
+            open: Mutex::default(),
+            vault: Some(vault),
+        }
     }
 
     /// Keeps a secret under a name that is the same after a crash, such as the call's mark.

@@ -70,14 +70,17 @@ impl Record {
         for entry in history {
             match entry.kind.as_str() {
                 "intent" => {
-                    if let (Ok(facts), Ok(Intent::Sent { before })) =
-                        (Facts::deserialize(&entry.facts), Intent::deserialize(&entry.value))
-                    {
+                    if let (Ok(facts), Ok(Intent::Sent { before })) = (
+                        Facts::deserialize(&entry.facts),
+                        Intent::deserialize(&entry.value),
+                    ) {
                         intents.push((entry.address.clone(), facts, before));
                     }
                 }
                 "outcome" => {
-                    let Some(at) = intents.iter().rposition(|(address, ..)| *address == entry.address)
+                    let Some(at) = intents
+                        .iter()
+                        .rposition(|(address, ..)| *address == entry.address)
                     else {
                         continue;
                     };
@@ -108,15 +111,22 @@ impl Record {
         before: Value,
         output: Value,
     ) -> Result<(), Failure> {
-        let Some(definition) = operations::find(&facts.operation) else { return Ok(()) };
+        let Some(definition) = operations::find(&facts.operation) else {
+            return Ok(());
+        };
         let state = (!before.is_null()).then_some(&before);
-        let after = definition.after(&facts.arguments, state, &output)?.unwrap_or_default();
+        let after = definition
+            .after(&facts.arguments, state, &output)?
+            .unwrap_or_default();
         if after == before && facts.class != Class::Start {
             return Ok(());
         }
         self.written.push(Written {
             step: step_of(address),
-            call: Call { operation: facts.operation, arguments: facts.arguments },
+            call: Call {
+                operation: facts.operation,
+                arguments: facts.arguments,
+            },
             mark: facts.mark,
             class: facts.class,
             object: facts.object,
@@ -132,7 +142,9 @@ impl Written {
     /// What takes it back.
     pub fn inverse(&self) -> Result<Inverse, Failure> {
         let Some(definition) = operations::find(&self.call.operation) else {
-            return Ok(Inverse::Impossible("this version of lockkeeper lacks the operation"));
+            return Ok(Inverse::Impossible(
+                "this version of lockkeeper lacks the operation",
+            ));
         };
         let before = (!self.before.is_null()).then_some(&self.before);
         definition.inverse(&self.call.arguments, before, &self.output)

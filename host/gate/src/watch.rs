@@ -37,7 +37,11 @@ pub(crate) struct Watch {
 
 impl Observer for Watch {
     fn waiting(&self, request: &Request, failure: &Failure, delay: Duration, _attempt: u32) {
-        let asked = if failure.retry_after.is_some() { ", which names the time to wait" } else { "" };
+        let asked = if failure.retry_after.is_some() {
+            ", which names the time to wait"
+        } else {
+            ""
+        };
         // A broken listener is noticed at the next event that the journal waits for.
         let _ = self.events.tell(
             Some(&self.step),

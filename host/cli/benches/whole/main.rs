@@ -14,7 +14,6 @@ mod measure;
 mod plain;
 mod script;
 #[path = "../../../../tests/support/mod.rs"]
-#[allow(unreachable_pub, reason = "test targets share it as it is")]
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -21,11 +21,16 @@ pub(super) fn check(
         Err(problem) => return Err(problem),
     };
     if printer.wants_json() {
-        printer.json("diagnostics", &json!({ "ok": checked.is_some(), "diagnostics": diagnostics }))?;
+        printer.json(
+            "diagnostics",
+            &json!({ "ok": checked.is_some(), "diagnostics": diagnostics }),
+        )?;
     } else {
         show::diagnostics(printer, &diagnostics);
     }
-    let Some(workflow) = checked else { return Ok(Exit::Usage) };
+    let Some(workflow) = checked else {
+        return Ok(Exit::Usage);
+    };
     printer.say(&format!("  Checked {}", summary(&workflow)));
     Ok(Exit::Done)
 }

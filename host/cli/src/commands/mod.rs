@@ -33,23 +33,42 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lockkeeper", &mut script);
-            printer.result(&String::from_utf8_lossy(&script)).map(|()| Exit::Done)
+            printer
+                .result(&String::from_utf8_lossy(&script))
+                .map(|()| Exit::Done)
         }
         Command::Schema(Schema::Workflow) => {
             let catalogue = find()?.catalogue(&runtime()?, None)?;
             let signatures: Vec<_> = catalogue.signatures().cloned().collect();
-            printer.json("schema", &lockkeeper_workflow::schema(&signatures)).map(|()| Exit::Done)
+            printer
+                .json("schema", &lockkeeper_workflow::schema(&signatures))
+                .map(|()| Exit::Done)
         }
         Command::Sim(Sim::Reset) => sim::reset(&find()?, printer),
         Command::Sim(Sim::Calls) => sim::calls(&find()?, printer),
-        Command::Sim(Sim::Start { port, http_port, profile, seed, fault }) => {
+        Command::Sim(Sim::Start {
+            port,
+            http_port,
+            profile,
+            seed,
+            fault,
+        }) => {
             let project = find()?;
-            block_on(sim::start(&project, (port, http_port), &profile, seed, &fault, printer))
+            block_on(sim::start(
+                &project,
+                (port, http_port),
+                &profile,
+                seed,
+                &fault,
+                printer,
+            ))
         }
         Command::Run(command) => block_on(run::run(find()?, command, printer)),
         Command::Resume { run, target } => block_on(run::resume(find()?, &run, &target, printer)),
         Command::Plan(command) => block_on(plan::plan(find()?, command, printer)),
-        Command::Undo(command) => block_on(undo::undo(find()?, &command, cli.global.no_input, printer)),
+        Command::Undo(command) => {
+            block_on(undo::undo(find()?, &command, cli.global.no_input, printer))
+        }
         Command::Drift { what, target } => block_on(plan::drift(find()?, &what, &target, printer)),
         Command::Runs(command) => block_on(runs::runs(&find()?, &command, printer)),
     }

@@ -28,7 +28,11 @@ pub(super) async fn plan(
     let planned = match given(&session.workflow, &command.inputs) {
         Ok(given) => {
             let now = OffsetDateTime::now_utc();
-            session.engine.plan(&session.workflow, &given, now).await.map_err(Problem::from)
+            session
+                .engine
+                .plan(&session.workflow, &given, now)
+                .await
+                .map_err(Problem::from)
         }
         Err(problem) => Err(problem),
     };
@@ -45,18 +49,30 @@ pub(super) async fn plan(
     if printer.wants_json() {
         printer.json("plan", &planned)?;
     } else {
-        let making = Making { checked, checking, reading, saved: command.out.as_deref() };
+        let making = Making {
+            checked,
+            checking,
+            reading,
+            saved: command.out.as_deref(),
+        };
         printer.result(&show::plan(&planned, &making))?;
     }
-    Ok(if command.exit_code && !planned.is_empty() { Exit::Pending } else { Exit::Done })
+    Ok(if command.exit_code && !planned.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
 }
 
 /// Reads a saved plan.
 pub(super) fn read(path: &Path) -> Result<PlanReport, Problem> {
     let text = files::read_to_string(path)?;
     serde_json::from_str(&text).map_err(|error| {
-        Problem::new(Exit::Usage, format!("{} is not a saved plan: {error}", path.display()))
-            .help("`lockkeeper plan WORKFLOW --out FILE` saves one")
+        Problem::new(
+            Exit::Usage,
+            format!("{} is not a saved plan: {error}", path.display()),
+        )
+        .help("`lockkeeper plan WORKFLOW --out FILE` saves one")
     })
 }
 
@@ -67,13 +83,26 @@ pub(super) async fn drift(
     printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
     let journal = open_journal(&project)?;
-    let filter = RunFilter { workflow: Some(what.to_owned()), ..RunFilter::default() };
-    let last = journal.runs(filter).await.map_err(lockkeeper_journal::LookupError::from)?;
-    let last = last.runs.into_iter().find(|run| run.mode == Mode::Run).map(|run| run.id);
+    let filter = RunFilter {
+        workflow: Some(what.to_owned()),
+        ..RunFilter::default()
+    };
+    let last = journal
+        .runs(filter)
+        .await
+        .map_err(lockkeeper_journal::LookupError::from)?;
+    let last = last
+        .runs
+        .into_iter()
+        .find(|run| run.mode == Mode::Run)
+        .map(|run| run.id);
     let run = journal.run(last.as_deref().unwrap_or(what)).await?;
     let source = recorded_source(&run);
     let target = args::Target {
-        name: target.name.clone().or_else(|| Some(run.beginning.target.clone())),
+        name: target
+            .name
+            .clone()
+            .or_else(|| Some(run.beginning.target.clone())),
         ..target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;
@@ -81,9 +110,16 @@ pub(super) async fn drift(
     session.close().await;
     let found = found?;
     if printer.wants_json() {
-        printer.json("drift", &json!({ "run": run.summary.id, "differences": found }))?;
+        printer.json(
+            "drift",
+            &json!({ "run": run.summary.id, "differences": found }),
+        )?;
     } else {
         printer.result(&show::drift(&run.summary.id, &found))?;
     }
-    Ok(if found.is_empty() { Exit::Done } else { Exit::Pending })
+    Ok(if found.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Pending
+    })
 }

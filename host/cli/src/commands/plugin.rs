@@ -18,7 +18,10 @@ pub(super) fn plugin(
     let Plugin::Inspect { plugin } = command;
     let runtime = runtime()?;
     let path = Path::new(plugin);
-    let signature = if path.extension().is_some_and(|extension| extension == "wasm") {
+    let signature = if path
+        .extension()
+        .is_some_and(|extension| extension == "wasm")
+    {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         runtime
             .load(&name, &files::read(path)?)
@@ -27,7 +30,9 @@ pub(super) fn plugin(
             .clone()
     } else {
         let catalogue = project.catalogue(&runtime, Some(std::slice::from_ref(plugin)))?;
-        let found = catalogue.plugin(plugin).map(|plugin| plugin.signature().clone());
+        let found = catalogue
+            .plugin(plugin)
+            .map(|plugin| plugin.signature().clone());
         found.ok_or_else(|| {
             Problem::new(Exit::NotFound, format!("there is no plugin `{plugin}`"))
                 .help(format!("there are: {}", project.plugin_names().join(", ")))

@@ -57,10 +57,20 @@ impl Session {
                 )
             })?
             .id;
-        let width = workflow.steps.iter().map(|step| step.name.as_str().len()).max();
-        let audit = Audit::open(&project.state().join("audit.jsonl"), &actor, &connection.name)?;
-        let listeners: Vec<Arc<dyn Listener>> =
-            vec![Arc::new(audit), Progress::new(printer.clone(), width.unwrap_or_default())];
+        let width = workflow
+            .steps
+            .iter()
+            .map(|step| step.name.as_str().len())
+            .max();
+        let audit = Audit::open(
+            &project.state().join("audit.jsonl"),
+            &actor,
+            &connection.name,
+        )?;
+        let listeners: Vec<Arc<dyn Listener>> = vec![
+            Arc::new(audit),
+            Progress::new(printer.clone(), width.unwrap_or_default()),
+        ];
         let cancellation = Cancellation::default();
         stop_on_signal(cancellation.clone(), printer.clone());
         let engine = Engine {
@@ -74,7 +84,12 @@ impl Session {
             listeners,
             cancellation,
         };
-        Ok(Self { engine, workflow, checking, connection })
+        Ok(Self {
+            engine,
+            workflow,
+            checking,
+            connection,
+        })
     }
 
     /// Stops what was started for the session.
@@ -93,10 +108,15 @@ fn stop_on_signal(cancellation: Cancellation, printer: Arc<Printer>) {
     tokio::spawn(async move {
         signal().await;
         cancellation.cancel();
-        printer.tell("  Stopping after the call that is under way; the run can be resumed. Again: stop now");
+        printer.tell(
+            "  Stopping after the call that is under way; the run can be resumed. Again: stop now",
+        );
         signal().await;
         printer.tell("  Stopped; `lockkeeper runs list` shows what can be resumed");
-        #[allow(clippy::exit, reason = "the second signal means now, whatever is under way")]
+        #[allow(
+            clippy::exit,
+            reason = "the second signal means now, whatever is under way"
+        )]
         std::process::exit(Exit::Cancelled as i32);
     });
 }
@@ -121,7 +141,10 @@ pub(super) fn given(
     if let Some(path) = &inputs.inputs {
         let text = files::read_to_string(path)?;
         let wrong = |error: String| {
-            Problem::new(Exit::Usage, format!("cannot read inputs from {}: {error}", path.display()))
+            Problem::new(
+                Exit::Usage,
+                format!("cannot read inputs from {}: {error}", path.display()),
+            )
         };
         let table: BTreeMap<String, Value> = if path.extension().is_some_and(|e| e == "json") {
             serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
@@ -145,7 +168,11 @@ pub(super) fn given(
             Err(diagnostic) => mistakes.push(*diagnostic),
         }
     }
-    if mistakes.is_empty() { Ok(given) } else { Err(mistakes.into()) }
+    if mistakes.is_empty() {
+        Ok(given)
+    } else {
+        Err(mistakes.into())
+    }
 }
 
 pub(super) async fn run(
@@ -163,7 +190,11 @@ pub(super) async fn run(
     let session = Session::open(&mut project, &source, &command.target, printer).await?;
     let result = match &saved {
         None => match given(&session.workflow, &command.inputs) {
-            Ok(given) => session.engine.run(&session.workflow, &given).await.map_err(Into::into),
+            Ok(given) => session
+                .engine
+                .run(&session.workflow, &given)
+                .await
+                .map_err(Into::into),
             Err(problem) => Err(problem),
         },
         Some(saved) => run_saved(&session, saved).await,
@@ -186,12 +217,18 @@ async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, P
         let message = "the saved plan was edited after it was made, so nothing was run";
         return Err(Problem::new(Exit::Policy, message).help("plan again, and run the new plan"));
     }
-    let now = session.engine.plan(&session.workflow, &given, saved.made_at).await?;
+    let now = session
+        .engine
+        .plan(&session.workflow, &given, saved.made_at)
+        .await?;
     if now.hash != saved.hash {
         let differences = saved.differences(&now);
         return Err(Problem::new(
             Exit::Policy,
-            format!("the plan no longer holds, so nothing was run:\n  - {}", differences.join("\n  - ")),
+            format!(
+                "the plan no longer holds, so nothing was run:\n  - {}",
+                differences.join("\n  - ")
+            ),
         )
         .help("plan again, look at it, and run the new plan"));
     }
@@ -207,15 +244,23 @@ pub(super) async fn resume(
     let recorded = open_journal(&project)?.run(run).await?;
     let source = recorded_source(&recorded);
     let target = args::Target {
-        name: target.name.clone().or_else(|| Some(recorded.beginning.target.clone())),
+        name: target
+            .name
+            .clone()
+            .or_else(|| Some(recorded.beginning.target.clone())),
         ..target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;
     let exit = if recorded.summary.mode == Mode::Undo {
         let report = session.engine.resume_undo(&recorded.summary.id).await;
-        report.map_err(Problem::from).and_then(|report| super::undo::finish(printer, &report))
+        report
+            .map_err(Problem::from)
+            .and_then(|report| super::undo::finish(printer, &report))
     } else {
-        let report = session.engine.resume(&session.workflow, &recorded.summary.id).await;
+        let report = session
+            .engine
+            .resume(&session.workflow, &recorded.summary.id)
+            .await;
         report
             .map_err(Problem::from)
             .and_then(|report| finish(printer, &session.workflow, &report))
@@ -227,7 +272,10 @@ pub(super) async fn resume(
 /// The workflow file as it was when the run began.
 pub(super) fn recorded_source(run: &lockkeeper_journal::Run) -> Arc<Source> {
     Arc::new(Source {
-        path: format!("workflows/{}.toml (as run {} began)", run.summary.workflow, run.summary.id),
+        path: format!(
+            "workflows/{}.toml (as run {} began)",
+            run.summary.workflow, run.summary.id
+        ),
         text: run.beginning.workflow_source.clone(),
     })
 }

@@ -26,9 +26,10 @@ pub(super) async fn runs(
                 printer.json("runs", &json!([])).map(|()| Exit::Done)
             }
             Runs::List { .. } => printer.result("  No runs yet").map(|()| Exit::Done),
-            Runs::Show { run } | Runs::Watch { run } => {
-                Err(Problem::new(Exit::NotFound, format!("there is no run `{run}`: no runs yet")))
-            }
+            Runs::Show { run } | Runs::Watch { run } => Err(Problem::new(
+                Exit::NotFound,
+                format!("there is no run `{run}`: no runs yet"),
+            )),
         };
     }
     let store = open_journal(project)?;
@@ -42,12 +43,11 @@ pub(super) async fn runs(
     }
 }
 
-async fn list(
-    store: &Store,
-    workflow: Option<String>,
-    printer: &Printer,
-) -> Result<Exit, Problem> {
-    let filter = RunFilter { workflow, ..RunFilter::default() };
+async fn list(store: &Store, workflow: Option<String>, printer: &Printer) -> Result<Exit, Problem> {
+    let filter = RunFilter {
+        workflow,
+        ..RunFilter::default()
+    };
     let list = store.runs(filter).await.map_err(LookupError::from)?;
     if printer.wants_json() {
         printer.json("runs", &list.runs)?;
@@ -66,7 +66,14 @@ async fn list(
                     None => run.workflow.clone(),
                 };
                 let started = show::ago(now - run.started_at);
-                vec![run.id.clone(), workflow, run.target.clone(), status, started, run.actor.clone()]
+                vec![
+                    run.id.clone(),
+                    workflow,
+                    run.target.clone(),
+                    status,
+                    started,
+                    run.actor.clone(),
+                ]
             })
             .collect();
         let head = ["RUN", "WORKFLOW", "TARGET", "STATUS", "STARTED", "BY"];
@@ -75,13 +82,20 @@ async fn list(
     for damage in &list.damaged {
         printer.tell(&format!("error: {damage}"));
     }
-    Ok(if list.damaged.is_empty() { Exit::Done } else { Exit::Damaged })
+    Ok(if list.damaged.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Damaged
+    })
 }
 
 async fn show_run(store: &Store, run: &Run, printer: &Printer) -> Result<Exit, Problem> {
     let history = store.history(&run.summary.id).await?;
     if printer.wants_json() {
-        printer.json("run", &json!({ "run": run.summary, "entries": history.entries }))?;
+        printer.json(
+            "run",
+            &json!({ "run": run.summary, "entries": history.entries }),
+        )?;
     } else {
         printer.result(&describe(run, &history.entries))?;
     }
@@ -100,7 +114,10 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
     );
     for entry in entries {
         let fact = |name: &str| entry.facts.get(name).and_then(|fact| fact.as_str());
-        let name = entry.facts.pointer("/object/name").and_then(|name| name.as_str());
+        let name = entry
+            .facts
+            .pointer("/object/name")
+            .and_then(|name| name.as_str());
         let line = match (entry.kind.as_str(), Ended::deserialize(&entry.value)) {
             ("outcome" | "read", Ok(ended)) => {
                 let (symbol, said) = match &ended {
@@ -116,7 +133,10 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
         text.push_str(&format!("  {:<14} {line}\n", entry.address));
     }
     if let Ok(record) = Record::of(entries) {
-        text.push_str(&format!("\n  {} writes that changed something\n", record.written.len()));
+        text.push_str(&format!(
+            "\n  {} writes that changed something\n",
+            record.written.len()
+        ));
         for open in &record.open {
             text.push_str(&format!(
                 "  ? {} {}: unknown whether it was done\n",
@@ -141,13 +161,23 @@ async fn watch(store: &Store, run: &str, printer: &Printer) -> Result<Exit, Prob
         let run = store.run(&id).await?;
         let history = store.history(&id).await?;
         for entry in history.entries.iter().skip(seen) {
-            let what = entry.facts.get("operation").and_then(|operation| operation.as_str());
-            let name = entry.facts.pointer("/object/name").and_then(|name| name.as_str());
+            let what = entry
+                .facts
+                .get("operation")
+                .and_then(|operation| operation.as_str());
+            let name = entry
+                .facts
+                .pointer("/object/name")
+                .and_then(|name| name.as_str());
             let text = match entry.kind.as_str() {
                 "read" | "outcome" => {
                     format!("{} {}", what.unwrap_or_default(), name.unwrap_or_default())
                 }
-                "note" => entry.facts.get("message").map(ToString::to_string).unwrap_or_default(),
+                "note" => entry
+                    .facts
+                    .get("message")
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 _ => continue,
             };
             if printer.wants_json() {

@@ -22,7 +22,10 @@ pub(super) async fn start(
         .iter()
         .map(|text| {
             serde_json::from_str::<Fault>(text).map_err(|error| {
-                Problem::new(Exit::Usage, format!("`--fault {text}` is not a fault rule: {error}"))
+                Problem::new(
+                    Exit::Usage,
+                    format!("`--fault {text}` is not a fault rule: {error}"),
+                )
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -57,7 +60,9 @@ pub(super) async fn start(
 
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
@@ -78,9 +83,15 @@ pub(super) fn reset(project: &Project, printer: &Printer) -> Result<Exit, Proble
 
 pub(super) fn calls(project: &Project, printer: &Printer) -> Result<Exit, Problem> {
     let path = project.state().join("simulator").join("requests.jsonl");
-    let text = if path.exists() { files::read_to_string(&path)? } else { String::new() };
-    let records: Vec<RequestRecord> =
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let text = if path.exists() {
+        files::read_to_string(&path)?
+    } else {
+        String::new()
+    };
+    let records: Vec<RequestRecord> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     if printer.wants_json() {
         printer.json("requests", &records)?;
         return Ok(Exit::Done);
@@ -93,11 +104,16 @@ pub(super) fn calls(project: &Project, printer: &Printer) -> Result<Exit, Proble
                 record.service,
                 record.method,
                 record.path,
-                record.status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
+                record
+                    .status
+                    .map_or_else(|| "-".to_owned(), |status| status.to_string()),
                 record.caller.unwrap_or_default(),
             ]
         })
         .collect();
-    printer.result(&show::table(&["#", "SERVICE", "METHOD", "PATH", "STATUS", "CALLER"], &rows))?;
+    printer.result(&show::table(
+        &["#", "SERVICE", "METHOD", "PATH", "STATUS", "CALLER"],
+        &rows,
+    ))?;
     Ok(Exit::Done)
 }

@@ -21,7 +21,11 @@ pub(super) async fn undo(
     let run = open_journal(&project)?.run(&command.run).await?;
     let source = recorded_source(&run);
     let target = args::Target {
-        name: command.target.name.clone().or_else(|| Some(run.beginning.target.clone())),
+        name: command
+            .target
+            .name
+            .clone()
+            .or_else(|| Some(run.beginning.target.clone())),
         ..command.target.clone()
     };
     let session = Session::open(&mut project, &source, &target, printer).await?;
@@ -39,7 +43,10 @@ async fn carry_out(
 ) -> Result<Exit, Problem> {
     for step in command.to.iter().chain(&command.keep) {
         if session.workflow.step(step).is_none() {
-            return Err(Problem::new(Exit::Usage, format!("the run has no step `{step}`")));
+            return Err(Problem::new(
+                Exit::Usage,
+                format!("the run has no step `{step}`"),
+            ));
         }
     }
     let selection = UndoSelection {
@@ -47,23 +54,31 @@ async fn carry_out(
         keep: command.keep.clone(),
         purge: command.purge,
     };
-    let plan = session.engine.plan_undo(&session.workflow, run, &selection).await?;
+    let plan = session
+        .engine
+        .plan_undo(&session.workflow, run, &selection)
+        .await?;
     printer.tell(&show::undo_plan(&plan));
     if plan.calls().next().is_some() && !command.yes {
         if no_input || !std::io::stdin().is_terminal() {
-            return Err(Problem::new(Exit::Usage, "nothing was taken back: nobody can be asked")
-                .help("look at the plan above, then say --yes"));
+            return Err(
+                Problem::new(Exit::Usage, "nothing was taken back: nobody can be asked")
+                    .help("look at the plan above, then say --yes"),
+            );
         }
         printer.tell("  Take this back? Only `yes` does.");
         let mut answer = String::new();
-        std::io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Problem::new(Exit::Failed, format!("cannot read the answer: {error}")))?;
+        std::io::stdin().read_line(&mut answer).map_err(|error| {
+            Problem::new(Exit::Failed, format!("cannot read the answer: {error}"))
+        })?;
         if answer.trim() != "yes" {
             return Err(Problem::new(Exit::Cancelled, "nothing was taken back"));
         }
     }
-    finish(printer, &session.engine.undo(&session.workflow, &plan).await?)
+    finish(
+        printer,
+        &session.engine.undo(&session.workflow, &plan).await?,
+    )
 }
 
 /// Prints what an undo came to.
@@ -74,5 +89,9 @@ pub(super) fn finish(printer: &Printer, report: &UndoReport) -> Result<Exit, Pro
         printer.result(&show::undo_report(report))?;
     }
     let complete = report.left.iter().all(|left| left.expected);
-    Ok(if complete { Exit::Done } else { Exit::LeftBehind })
+    Ok(if complete {
+        Exit::Done
+    } else {
+        Exit::LeftBehind
+    })
 }

@@ -19,19 +19,25 @@ pub(super) fn workflow(
             for (name, source) in project.workflows()? {
                 let title = match lockkeeper_workflow::parse(&source) {
                     Ok(workflow) => workflow.title.unwrap_or_default(),
-                    Err(mistakes) => format!("({} mistakes; see `lockkeeper check`)", mistakes.0.len()),
+                    Err(mistakes) => {
+                        format!("({} mistakes; see `lockkeeper check`)", mistakes.0.len())
+                    }
                 };
                 rows.push((name, source.path.clone(), title));
             }
             if printer.wants_json() {
                 let rows: Vec<_> = rows
                     .iter()
-                    .map(|(name, path, title)| json!({ "name": name, "path": path, "title": title }))
+                    .map(
+                        |(name, path, title)| json!({ "name": name, "path": path, "title": title }),
+                    )
                     .collect();
                 printer.json("workflows", &rows)?;
             } else {
-                let rows: Vec<_> =
-                    rows.into_iter().map(|(name, path, title)| vec![name, path, title]).collect();
+                let rows: Vec<_> = rows
+                    .into_iter()
+                    .map(|(name, path, title)| vec![name, path, title])
+                    .collect();
                 printer.result(&show::table(&["WORKFLOW", "FILE", "TITLE"], &rows))?;
             }
         }

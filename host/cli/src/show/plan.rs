@@ -41,18 +41,28 @@ pub(crate) fn plan(plan: &PlanReport, making: &Making<'_>) -> String {
     }
     text.push_str(&totals(plan));
     if let Some(path) = making.saved {
-        text.push_str(&format!("  Next:  lockkeeper run --plan {}\n", path.display()));
+        text.push_str(&format!(
+            "  Next:  lockkeeper run --plan {}\n",
+            path.display()
+        ));
     }
     text
 }
 
 fn steps(plan: &PlanReport, text: &mut String) {
-    let changing: Vec<&PlannedCall> =
-        plan.calls.iter().filter(|call| call.change() != Change::Unchanged).collect();
+    let changing: Vec<&PlannedCall> = plan
+        .calls
+        .iter()
+        .filter(|call| call.change() != Change::Unchanged)
+        .collect();
     let widest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or_default();
     let width = widest(&mut plan.steps.iter().map(|step| step.id.len()));
     let kinds = widest(&mut changing.iter().map(|call| call.object.kind.len()));
-    let names = widest(&mut changing.iter().map(|call| shown_name(call).chars().count().min(40)));
+    let names = widest(
+        &mut changing
+            .iter()
+            .map(|call| shown_name(call).chars().count().min(40)),
+    );
     for step in &plan.steps {
         let mut name = step.id.as_str();
         let mut line = |rest: &str| {
@@ -65,7 +75,10 @@ fn steps(plan: &PlanReport, text: &mut String) {
             quiet = false;
             let (kind, object) = (&call.object.kind, shown_name(call));
             let detail = detail(call, plan);
-            line(&format!("{} {kind:<kinds$}  {object:<names$}  {detail}", symbol(call.change())));
+            line(&format!(
+                "{} {kind:<kinds$}  {object:<names$}  {detail}",
+                symbol(call.change())
+            ));
             let mut changes = Vec::new();
             if call.change() == Change::Update {
                 fields("", &call.before, &call.after, &mut changes);
@@ -125,10 +138,18 @@ fn undo_line(plan: &PlanReport, text: &mut String) {
         (0, 0) => None,
         (_, 0) => Some(count(deletions, "deletion")),
         (0, _) => Some(count(restores, "restore")),
-        _ => Some(format!("{} and {}", count(deletions, "deletion"), count(restores, "restore"))),
+        _ => Some(format!(
+            "{} and {}",
+            count(deletions, "deletion"),
+            count(restores, "restore")
+        )),
     };
     let recorded = recorded.map(|what| {
-        let verb = if deletions + restores == 1 { "is" } else { "are" };
+        let verb = if deletions + restores == 1 {
+            "is"
+        } else {
+            "are"
+        };
         format!("{what} {verb} recorded in advance")
     });
     let fixed = (fixed > 0).then(|| format!("{} cannot be undone", count(fixed, "call")));
@@ -210,7 +231,11 @@ fn tells(field: &str, known: &str, call: &PlannedCall) -> bool {
 
 /// Of a secret to be issued: how long it lives, and where it goes.
 fn issued(call: &PlannedCall, plan: &PlanReport) -> String {
-    let ends = call.arguments.get("ends").and_then(Value::as_str).unwrap_or_default();
+    let ends = call
+        .arguments
+        .get("ends")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let life = OffsetDateTime::parse(ends, &Rfc3339)
         .map(|ends| {
             let days = (ends - plan.made_at).as_seconds_f64() / 86_400.0;
@@ -238,8 +263,15 @@ fn holds_secret_of(value: &Value, step: &str) -> bool {
 
 /// An entry of a list, as people say it.
 fn item(entry: &Value) -> String {
-    let text = |field: &str| entry.get(field).and_then(Value::as_str).map(unknown::display);
-    let what = text("role").or_else(|| text("direct")).or_else(|| text("inherited"));
+    let text = |field: &str| {
+        entry
+            .get(field)
+            .and_then(Value::as_str)
+            .map(unknown::display)
+    };
+    let what = text("role")
+        .or_else(|| text("direct"))
+        .or_else(|| text("inherited"));
     match (what, text("principal"), text("key_id")) {
         (Some(what), Some(principal), _) => format!("{what} -> {principal}"),
         (_, _, Some(key_id)) => key_id,
@@ -249,20 +281,43 @@ fn item(entry: &Value) -> String {
 
 /// The fields that an update changes, before → after.
 fn fields(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
-    let at = |rest: &str| if path.is_empty() { rest.to_owned() } else { format!("{path}: {rest}") };
+    let at = |rest: &str| {
+        if path.is_empty() {
+            rest.to_owned()
+        } else {
+            format!("{path}: {rest}")
+        }
+    };
     match (before, after) {
         _ if before == after => {}
         (Value::Object(before), Value::Object(after)) => {
             for (name, after) in after {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                fields(&path, before.get(name).unwrap_or(&Value::Null), after, found);
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                fields(
+                    &path,
+                    before.get(name).unwrap_or(&Value::Null),
+                    after,
+                    found,
+                );
             }
         }
         (Value::Array(before), Value::Array(after)) => {
-            let added = after.iter().filter(|entry| !before.contains(entry)).map(|e| ('+', e));
-            let removed = before.iter().filter(|entry| !after.contains(entry)).map(|e| ('-', e));
+            let added = after
+                .iter()
+                .filter(|entry| !before.contains(entry))
+                .map(|e| ('+', e));
+            let removed = before
+                .iter()
+                .filter(|entry| !after.contains(entry))
+                .map(|e| ('-', e));
             found.extend(
-                added.chain(removed).map(|(sign, entry)| at(&format!("{sign} {}", item(entry)))),
+                added
+                    .chain(removed)
+                    .map(|(sign, entry)| at(&format!("{sign} {}", item(entry)))),
             );
         }
         _ => found.push(at(&format!("{} -> {}", value(before), value(after)))),

@@ -8,7 +8,12 @@ use super::value;
 /// What an undo would do.
 pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
     let mut text = format!("  Undo of run {}\n\n", plan.run);
-    let width = plan.items.iter().map(|item| item.written.step.len()).max().unwrap_or_default();
+    let width = plan
+        .items
+        .iter()
+        .map(|item| item.written.step.len())
+        .max()
+        .unwrap_or_default();
     let kinds = plan.items.iter().map(|item| item.written.object.kind.len());
     let kinds = kinds.max().unwrap_or_default();
     for item in &plan.items {
@@ -34,7 +39,10 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
 
 /// What an undo came to.
 pub(crate) fn undo_report(report: &UndoReport) -> String {
-    let mut text = format!("  Took back {} writes of run {}.\n", report.undone, report.run);
+    let mut text = format!(
+        "  Took back {} writes of run {}.\n",
+        report.undone, report.run
+    );
     if report.left.iter().all(|left| left.expected) {
         text.push_str("  Looked again: what was taken back is gone, or as it was.\n");
     }
@@ -42,13 +50,21 @@ pub(crate) fn undo_report(report: &UndoReport) -> String {
         text.push_str("  Still there:\n");
     }
     for left in &report.left {
-        text.push_str(&format!("    {}  {}: {}\n", left.step, left.object, left.reason));
+        text.push_str(&format!(
+            "    {}  {}: {}\n",
+            left.step, left.object, left.reason
+        ));
     }
     if !report.remains.is_empty() {
-        text.push_str("  Deleted, and kept by its service for a while (`undo --purge` deletes for good):\n");
+        text.push_str(
+            "  Deleted, and kept by its service for a while (`undo --purge` deletes for good):\n",
+        );
     }
     for remains in &report.remains {
-        let until = remains.kept_until.as_deref().and_then(|until| until.split('T').next());
+        let until = remains
+            .kept_until
+            .as_deref()
+            .and_then(|until| until.split('T').next());
         text.push_str(&format!(
             "    {} {}, until {}\n",
             remains.object.kind,

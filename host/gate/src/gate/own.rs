@@ -18,9 +18,12 @@ const LONG_SLEEP: Duration = Duration::from_secs(15);
 impl StepGate {
     pub(super) fn report(&self, arguments: &Value) -> Result<Value, Halt> {
         if !self.replaying {
-            self.run
-                .events
-                .tell(Some(&self.step), &Event::StepProgress { message: message(arguments) })?;
+            self.run.events.tell(
+                Some(&self.step),
+                &Event::StepProgress {
+                    message: message(arguments),
+                },
+            )?;
         }
         Ok(Value::Null)
     }
@@ -33,10 +36,15 @@ impl StepGate {
             edge: Edge::Cheap,
             facts: json!({ "message": message }),
         };
-        let recorded = self.durable.effect(entry, Box::pin(async { Ok(Value::Null) })).await?;
+        let recorded = self
+            .durable
+            .effect(entry, Box::pin(async { Ok(Value::Null) }))
+            .await?;
         self.notes.push(message.clone());
         if !recorded.replayed {
-            self.run.events.tell(Some(&self.step), &Event::StepNote { message })?;
+            self.run
+                .events
+                .tell(Some(&self.step), &Event::StepNote { message })?;
         }
         Ok(Value::Null)
     }
@@ -45,7 +53,10 @@ impl StepGate {
         if matches!(self.run.mode, Mode::Plan(_)) {
             return Ok(Value::Null);
         }
-        let seconds = arguments.get("length").and_then(Value::as_u64).unwrap_or_default();
+        let seconds = arguments
+            .get("length")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         match self.durable.sleep(Duration::from_secs(seconds)).await? {
             Slept::Done => {}
             Slept::Until(until) => {
@@ -86,5 +97,9 @@ impl StepGate {
 }
 
 fn message(arguments: &Value) -> String {
-    arguments.get("message").and_then(Value::as_str).unwrap_or_default().to_owned()
+    arguments
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -43,14 +43,20 @@ pub(super) async fn perform(
             return Err(failure);
         }
         let Some(delay) = pause.next_within(deadline.min(Instant::now() + VISIBILITY)) else {
-            return Err(Failure { sent: Sent::MaybeHandled, ..failure });
+            return Err(Failure {
+                sent: Sent::MaybeHandled,
+                ..failure
+            });
         };
         // A broken listener is noticed at the next event that the journal waits for.
         let _ = run.events.tell(
             Some(step),
             &Event::Waiting {
                 operation: call.operation.clone(),
-                reason: format!("the reply was lost ({}); looking before sending again", failure.code),
+                reason: format!(
+                    "the reply was lost ({}); looking before sending again",
+                    failure.code
+                ),
                 delay,
             },
         );
@@ -92,7 +98,10 @@ where
             return Err(failure);
         }
         let Some(delay) = pause.next_within(deadline) else {
-            return Err(Failure { class: FailureClass::NotYetVisible, ..failure });
+            return Err(Failure {
+                class: FailureClass::NotYetVisible,
+                ..failure
+            });
         };
         let _ = run.events.tell(
             Some(step),

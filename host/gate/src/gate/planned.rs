@@ -17,17 +17,25 @@ impl StepGate {
         definition: &dyn Definition,
         call: &Call,
     ) -> Result<Value, Failure> {
-        if let Err(denial) =
-            self.grants.decide(&call.operation, &call.arguments, &mut self.used)
+        if let Err(denial) = self
+            .grants
+            .decide(&call.operation, &call.arguments, &mut self.used)
         {
             return Err(denied(&call.operation, &denial.to_string()));
         }
         let (run, cloud) = (self.run.clone(), self.cloud.clone());
         let mark = self.mark();
-        let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
+        let context = Context {
+            cloud: &cloud,
+            secrets: &run.secrets,
+            mark: &mark,
+        };
         let object = definition.object(&call.arguments)?;
         let step = self.step.clone();
-        let placeholders = Placeholders { step: &step, position: self.position };
+        let placeholders = Placeholders {
+            step: &step,
+            position: self.position,
+        };
         let unknowable = unknown::source_in(&call.arguments).is_some();
         let planned = plan.written(&object);
 

@@ -35,7 +35,11 @@ impl StepGate {
                 Ended::Failed(denied(&call.operation, &denial.to_string()))
             } else {
                 {
-                    let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &mark };
+                    let context = Context {
+                        cloud: &cloud,
+                        secrets: &run.secrets,
+                        mark: &mark,
+                    };
                     visible(&run, &step, call, deadline, || {
                         definition.send(&call.arguments, &context)
                     })
@@ -55,7 +59,9 @@ impl StepGate {
         self.replaying = recorded.replayed;
         if recorded.replayed {
             // Counted again, so that a limit holds over a resumed step as a whole.
-            let _ = self.grants.decide(&call.operation, &call.arguments, &mut self.used);
+            let _ = self
+                .grants
+                .decide(&call.operation, &call.arguments, &mut self.used);
         } else {
             self.used = used;
         }

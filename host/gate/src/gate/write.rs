@@ -74,16 +74,22 @@ impl StepGate {
     }
 
     /// Puts the intent on disk, with the state it finds: before anything leaves.
-    async fn intend(
-        &mut self,
-        passage: &Passage<'_>,
-    ) -> Result<Result<Intended, Failure>, Halt> {
-        let Passage { definition, call, event, .. } = passage;
+    async fn intend(&mut self, passage: &Passage<'_>) -> Result<Result<Intended, Failure>, Halt> {
+        let Passage {
+            definition,
+            call,
+            event,
+            ..
+        } = passage;
         let (run, cloud, step) = (self.run.clone(), self.cloud.clone(), self.step.clone());
         let (grants, seen) = (self.grants.clone(), self.seen.get(&event.object).cloned());
         let (deadline, mut used) = (self.deadline, self.used.clone());
         let prepare = async {
-            let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+            let context = Context {
+                cloud: &cloud,
+                secrets: &run.secrets,
+                mark: &event.mark,
+            };
             let intent = match grants.decide(&call.operation, &call.arguments, &mut used) {
                 Err(denial) => Intent::Refused(denied(&call.operation, &denial.to_string())),
                 Ok(()) if unknown::source_in(&call.arguments).is_some() => {
@@ -105,7 +111,9 @@ impl StepGate {
                         }
                     };
                     match before {
-                        Ok(before) => Intent::Sent { before: before.unwrap_or_default() },
+                        Ok(before) => Intent::Sent {
+                            before: before.unwrap_or_default(),
+                        },
                         Err(failure) => Intent::Refused(failure),
                     }
                 }
@@ -121,7 +129,9 @@ impl StepGate {
         let recorded = self.durable.effect(entry, Box::pin(prepare)).await?;
         if recorded.replayed {
             // Counted again, so that a limit holds over a resumed step as a whole.
-            let _ = self.grants.decide(&call.operation, &call.arguments, &mut self.used);
+            let _ = self
+                .grants
+                .decide(&call.operation, &call.arguments, &mut self.used);
         } else {
             self.used = used;
         }
@@ -135,10 +145,15 @@ impl StepGate {
             }
             Intent::Sent { before } => {
                 if !recorded.replayed {
-                    self.run.events.tell(Some(&self.step), &Event::CallIntent(event.clone()))?;
+                    self.run
+                        .events
+                        .tell(Some(&self.step), &Event::CallIntent(event.clone()))?;
                 }
                 let before = (!before.is_null()).then_some(before);
-                Ok(Ok(Intended { before, replayed: recorded.replayed }))
+                Ok(Ok(Intended {
+                    before,
+                    replayed: recorded.replayed,
+                }))
             }
         }
     }
@@ -150,12 +165,21 @@ impl StepGate {
         passage: &Passage<'_>,
         lost: bool,
     ) -> Result<(Result<Value, Failure>, bool), Halt> {
-        let Passage { definition, call, event, .. } = passage;
+        let Passage {
+            definition,
+            call,
+            event,
+            ..
+        } = passage;
         let (run, cloud, step) = (self.run.clone(), self.cloud.clone(), self.step.clone());
         let deadline = self.deadline;
         let mut undecided = None;
         let effect = async {
-            let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+            let context = Context {
+                cloud: &cloud,
+                secrets: &run.secrets,
+                mark: &event.mark,
+            };
             let sent = perform(&run, &step, *definition, call, &context, deadline, lost).await;
             match sent {
                 Err(failure) if failure.sent == Sent::MaybeHandled => {
@@ -198,20 +222,36 @@ impl StepGate {
 
     /// Waits until reads see what was just created, as often in a row as the step asks.
     async fn settle(&mut self, passage: &Passage<'_>) -> Result<(), Halt> {
-        let Passage { definition, call, event, .. } = passage;
-        let Some(settle) = self.settle else { return Ok(()) };
+        let Passage {
+            definition,
+            call,
+            event,
+            ..
+        } = passage;
+        let Some(settle) = self.settle else {
+            return Ok(());
+        };
         let (run, cloud) = (self.run.clone(), self.cloud.clone());
-        let context = Context { cloud: &cloud, secrets: &run.secrets, mark: &event.mark };
+        let context = Context {
+            cloud: &cloud,
+            secrets: &run.secrets,
+            mark: &event.mark,
+        };
         let deadline = (Instant::now() + settle.timeout).min(self.deadline);
         let mut pause = Pause::default();
         let mut in_a_row = 0;
         while in_a_row < settle.reads {
-            if matches!(definition.state(&call.arguments, &context).await, Ok(Some(_))) {
+            if matches!(
+                definition.state(&call.arguments, &context).await,
+                Ok(Some(_))
+            ) {
                 in_a_row += 1;
                 continue;
             }
             in_a_row = 0;
-            let Some(delay) = pause.next_within(deadline) else { return Ok(()) };
+            let Some(delay) = pause.next_within(deadline) else {
+                return Ok(());
+            };
             self.run.events.tell(
                 Some(&self.step),
                 &Event::Waiting {

@@ -10,8 +10,8 @@ use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::Call;
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::operations::{state, times, wire};
 use crate::secrets::SecretRef;
 
@@ -48,7 +48,8 @@ impl Wire {
     /// Whether the call with this mark set it.
     fn is_of_call(&self, mark: &str) -> bool {
         let tags = self.tags.as_ref();
-        tags.and_then(|tags| tags.get(CALL_TAG)).is_some_and(|tag| *tag == wire::token(mark))
+        tags.and_then(|tags| tags.get(CALL_TAG))
+            .is_some_and(|tag| *tag == wire::token(mark))
     }
 
     fn of(self, name: &str) -> SecretProperties {
@@ -238,7 +239,9 @@ impl Write for Set {
 
     async fn find(&self, context: &Context<'_>) -> Result<Option<Self::Output>, Failure> {
         let versions = versions(context, Self::NAME, &self.vault_url, &self.name).await?;
-        let ours = versions.into_iter().find(|version| version.is_of_call(context.mark));
+        let ours = versions
+            .into_iter()
+            .find(|version| version.is_of_call(context.mark));
         Ok(ours.map(|version| version.of(&self.name)))
     }
 
@@ -337,7 +340,13 @@ pub(crate) struct Purge {
 
 impl Purge {
     fn request(&self, method: Method) -> Result<Request, Failure> {
-        request(Self::NAME, method, "/deletedsecrets/{}", &self.vault_url, &self.name)
+        request(
+            Self::NAME,
+            method,
+            "/deletedsecrets/{}",
+            &self.vault_url,
+            &self.name,
+        )
     }
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{explained, graph, owned, upsert};
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::Call;
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::operations::{state, times, wire};
 
 /// An application registration, single tenant.
