@@ -210,7 +210,7 @@ mod tests {
             settings: jobs::JobSettings {
                 name: "n".to_owned(),
                 notebook_path: "/n".to_owned(),
-                run_as: lockkeeper_guest::types::ApplicationId {
+                run_as: ApplicationId {
                     application_id: "a".to_owned(),
                 },
                 cluster: Some(jobs::JobCluster {
