@@ -1,6 +1,7 @@
 //! Asking a run to stop before its next call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -29,5 +30,28 @@ impl Cancellation {
     pub async fn set(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// Sleeps for `length`, or until it is asked.
+    pub async fn sleep(&self, length: Duration) {
+        // Which of the two it was, the caller sees at its next look.
+        let _ = tokio::time::timeout(length, self.set()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_it_is_asked_to_stop() {
+        let cancellation = Cancellation::default();
+        let sleeping = cancellation.sleep(Duration::from_hours(1));
+        let asking = async {
+            tokio::task::yield_now().await;
+            cancellation.cancel();
+        };
+        tokio::join!(sleeping, asking);
+        assert!(cancellation.is_set());
     }
 }

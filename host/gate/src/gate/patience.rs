@@ -42,7 +42,7 @@ pub(super) async fn perform(
         } else if !lost || failure.class != FailureClass::Unavailable {
             return Err(failure);
         }
-        let Some(delay) = pause.next_within(deadline.min(Instant::now() + VISIBILITY)) else {
+        let Some(delay) = pause.next_within(run, deadline.min(Instant::now() + VISIBILITY)) else {
             return Err(Failure {
                 sent: Sent::MaybeHandled,
                 ..failure
@@ -60,7 +60,7 @@ pub(super) async fn perform(
                 delay,
             },
         );
-        tokio::time::sleep(delay).await;
+        run.cancellation.sleep(delay).await;
     }
 }
 
@@ -97,7 +97,7 @@ where
         if !(failure.may_be_replication() && run.is_about_something_made(&call.arguments)) {
             return Err(failure);
         }
-        let Some(delay) = pause.next_within(deadline) else {
+        let Some(delay) = pause.next_within(run, deadline) else {
             return Err(Failure {
                 class: FailureClass::NotYetVisible,
                 ..failure
@@ -111,7 +111,7 @@ where
                 delay,
             },
         );
-        tokio::time::sleep(delay).await;
+        run.cancellation.sleep(delay).await;
     }
 }
 
@@ -120,10 +120,10 @@ where
 pub(super) struct Pause(u32);
 
 impl Pause {
-    /// The next pause, unless it would end after `deadline`.
-    pub(super) fn next_within(&mut self, deadline: Instant) -> Option<Duration> {
+    /// The next pause, unless it would end after `deadline` or the run is asked to stop.
+    pub(super) fn next_within(&mut self, run: &RunGate, deadline: Instant) -> Option<Duration> {
         let delay = Duration::from_millis(250 << self.0.min(7)).min(Duration::from_secs(30));
         self.0 += 1;
-        (Instant::now() + delay < deadline).then_some(delay)
+        (!run.cancellation.is_set() && Instant::now() + delay < deadline).then_some(delay)
     }
 }

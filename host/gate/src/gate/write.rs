@@ -249,7 +249,7 @@ impl StepGate {
                 continue;
             }
             in_a_row = 0;
-            let Some(delay) = pause.next_within(deadline) else {
+            let Some(delay) = pause.next_within(&run, deadline) else {
                 return Ok(());
             };
             self.run.events.tell(
@@ -260,7 +260,7 @@ impl StepGate {
                     delay,
                 },
             )?;
-            tokio::time::sleep(delay).await;
+            run.cancellation.sleep(delay).await;
         }
         Ok(())
     }
