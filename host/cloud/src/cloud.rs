@@ -289,7 +289,10 @@ impl Cloud {
                 message,
             ));
         }
-        tokio::time::sleep(delay).await;
+        // Even a sleep of no length lasts until the timer's next millisecond.
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use lockkeeper_gate::{Grants, Policy};
 use lockkeeper_runtime::{LoadError, Plugin, Runtime};
 use lockkeeper_types::Signature;
 use lockkeeper_workflow::{Denied, Plugins};
+use rayon::prelude::*;
 
 /// A plugin's component, not loaded yet.
 #[derive(Clone, Debug)]
@@ -24,16 +25,20 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Loads `components`. All that cannot be loaded are reported.
+    /// Loads `components`, at once. All that cannot be loaded are reported.
     pub fn load(
         runtime: &Runtime,
         components: Vec<Component>,
         policy: Policy,
     ) -> Result<Self, Vec<LoadError>> {
+        let loaded: Vec<_> = components
+            .par_iter()
+            .map(|component| runtime.load(&component.name, &component.bytes))
+            .collect();
         let mut plugins = BTreeMap::new();
         let mut errors = Vec::new();
-        for component in components {
-            match runtime.load(&component.name, &component.bytes) {
+        for (component, loaded) in components.into_iter().zip(loaded) {
+            match loaded {
                 Ok(plugin) => {
                     plugins.insert(component.name, plugin);
                 }

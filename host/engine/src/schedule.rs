@@ -279,7 +279,10 @@ impl Schedule<'_> {
         match durable.start_step(&address).await.map_err(halted_by)? {
             Started::Finished => {}
             Started::Open(own) => running.push(Box::pin(async move {
-                tokio::time::sleep(pause).await;
+                // Even a sleep of no length lasts until the timer's next millisecond.
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
                 Ended {
                     address,
                     attempted: attempt.make(own).await,

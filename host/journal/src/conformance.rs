@@ -290,10 +290,24 @@ pub async fn the_newest_process_wins(subject: &dyn Subject) {
     };
     let mut newer = subject.enter(&run).await;
     for fenced in [&mut older, &mut older_step] {
-        let fault = logged(&mut **fenced, &log, "b").await.unwrap_err();
+        // Nobody may wait for a cheap one, but the durable one after it cannot be had.
+        let _ = logged(&mut **fenced, &log, "b").await;
+        let durable = Entry {
+            edge: Edge::Durable,
+            ..entry("c")
+        };
+        let effect = Box::pin(async { Ok(Value::Null) });
+        let fault = fenced.effect(durable, effect).await.unwrap_err();
         assert!(matches!(fault, Fault::Fenced { .. }), "{fault}");
     }
     assert!(logged(&mut *newer, &log, "a").await.unwrap().replayed);
+    let Started::Open(mut newer_step) = newer.start_step("x#1").await.unwrap() else {
+        panic!("the step has not ended");
+    };
+    for own in [&mut newer, &mut newer_step] {
+        let b = logged(&mut **own, &log, "b").await.unwrap();
+        assert!(!b.replayed, "the older process recorded nothing more");
+    }
 }
 
 /// What an effect gives is, bit by bit and in the same order, what a replay gives.

@@ -149,7 +149,9 @@ pub enum Edge {
     /// Before the operation returns, past the loss of power. For intents, and for outcomes that
     /// cannot be looked up again.
     Durable,
-    /// It survives the end of the process, and reaches the disk with the next durable entry.
+    /// In its place before every later entry, and on disk with the next durable one. The
+    /// operation does not wait for it, so that what nothing durable followed may be lost with the
+    /// process; a failure to record it is the next durable operation's.
     Cheap,
 }
 

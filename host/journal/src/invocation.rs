@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::chain::canonical;
 use crate::durable::{Durable, Edge, Entry, Recorded, STEP_ENDED, Started, step_started};
 use crate::error::Fault;
 use crate::lease::{Past, Shared};
-use crate::rows::{self, Append};
+use crate::rows::{self, Append, Head};
 
 pub(crate) struct Invocation {
     shared: Arc<Shared>,
@@ -19,8 +20,9 @@ pub(crate) struct Invocation {
     generation: u64,
     /// How many operations are done.
     done: u64,
-    /// Whether everything that was queued for this address is known to be committed or refused.
-    /// It is not when an invocation begins, nor after an operation was dropped half-way.
+    /// Whether the record is known to hold all that it may answer from. It is not when an
+    /// invocation begins or goes back, nor after an operation was dropped half-way: what was
+    /// queued may be waiting then.
     settled: bool,
 }
 
@@ -74,6 +76,14 @@ impl Invocation {
 
     /// Records `value` at the next position and gives it as a replay would give it.
     async fn record(&mut self, entry: &Entry<'_>, value: &Value) -> Result<Value, Fault> {
+        // Asked now and not when it is written: what the latest invocation answers from holds all
+        // that was queued before it was made.
+        if self.shared.recording().track(&self.address).latest != self.generation {
+            return Err(Fault::Stopped(format!(
+                "{} of run {} was started again meanwhile",
+                self.address, self.shared.run
+            )));
+        }
         let text = canonical(value);
         // What is given now must be what a replay reads, to the last bit of a float.
         let value: Value = serde_json::from_str(&text).map_err(|error| {
@@ -92,25 +102,21 @@ impl Invocation {
             fingerprint: entry.fingerprint.to_owned(),
             value: value.clone(),
         };
-        let (shared, generation) = (Arc::clone(&self.shared), self.generation);
-        let (also, address) = (Arc::clone(&self.shared), self.address.clone());
-        self.shared
-            .write_then(
-                "record an entry",
-                entry.edge,
-                move |connection, head| {
-                    if shared.recording().track(&append.address).latest != generation {
-                        return Ok(Err(Fault::Stopped(format!(
-                            "{} of run {} was started again meanwhile",
-                            append.address, shared.run
-                        ))));
-                    }
-                    rows::append(connection, head, append)?;
-                    Ok(Ok(()))
-                },
-                move |()| also.recording().track(&address).past.push(past),
-            )
-            .await?;
+        let (shared, address) = (Arc::clone(&self.shared), self.address.clone());
+        let append = move |connection: &Connection, head: &mut Head| {
+            rows::append(connection, head, append)?;
+            Ok(Ok(()))
+        };
+        let then = move |(): &()| shared.recording().track(&address).past.push(past);
+        let what = "record an entry";
+        match entry.edge {
+            Edge::Durable => {
+                self.shared
+                    .write_then(what, entry.edge, append, then)
+                    .await?;
+            }
+            Edge::Cheap => self.shared.queue(what, append, then),
+        }
         self.done += 1;
         self.settled = true;
         Ok(value)
@@ -139,6 +145,7 @@ impl Durable for Invocation {
 
     fn rewind(&mut self) {
         self.done = 0;
+        self.settled = false;
     }
 
     async fn effect<'a>(

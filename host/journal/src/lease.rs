@@ -276,7 +276,7 @@ impl Drop for Lease {
             Ok(Ok::<_, StorageFault>(()))
         };
         let writer = &self.shared.store.inner.writer;
-        drop(writer.queue("give up a run", Edge::Cheap, release, |()| ()));
+        writer.queue("give up a run", Edge::Cheap, release, |()| ());
     }
 }
 
@@ -306,6 +306,38 @@ impl Shared {
         work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, Fault> {
+        let (work, then) = self.fenced(edge, work, then);
+        let writer = &self.store.inner.writer;
+        let (value, _) = writer.run_then(what, edge, work, then).await?;
+        Ok(value)
+    }
+
+    /// The same without waiting for it: [`Edge::Cheap`].
+    pub(crate) fn queue<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) {
+        let (work, then) = self.fenced(Edge::Cheap, work, then);
+        self.store.inner.writer.queue(what, Edge::Cheap, work, then);
+    }
+
+    /// `work` if this lease still has the run when it is its turn, and `then` with the witness
+    /// told before.
+    fn fenced<T, W, C>(
+        &self,
+        edge: Edge,
+        work: W,
+        then: C,
+    ) -> (
+        impl FnOnce(&Connection) -> rusqlite::Result<Result<(T, Head), Fault>> + use<T, W, C>,
+        impl FnOnce(&(T, Head)) + use<T, W, C>,
+    )
+    where
+        W: FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>>,
+        C: FnOnce(&T),
+    {
         let (number, token) = (self.number, self.token);
         let fenced = move |connection: &Connection| {
             let mut head = rows::head_at(connection, number)?;
@@ -327,8 +359,6 @@ impl Shared {
             }
             then(value);
         };
-        let writer = &self.store.inner.writer;
-        let (value, _) = writer.run_then(what, edge, fenced, committed).await?;
-        Ok(value)
+        (fenced, committed)
     }
 }

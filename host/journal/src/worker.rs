@@ -24,6 +24,7 @@ const BATCH: usize = 256;
 trait Task: Send {
     fn what(&self) -> &'static str;
     fn edge(&self) -> Edge;
+    fn is_awaited(&self) -> bool;
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     fn done(self: Box<Self>, outcome: Result<(), StorageFault>);
 }
@@ -36,7 +37,8 @@ struct Use<T, E, W, C> {
     work: Option<W>,
     then: C,
     result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
+    /// None where nobody waits for the answer.
+    reply: Option<oneshot::Sender<Result<T, E>>>,
 }
 
 impl<T, E, W, C> Task for Use<T, E, W, C>
@@ -52,6 +54,10 @@ where
 
     fn edge(&self) -> Edge {
         self.edge
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.reply.is_some()
     }
 
     fn work(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -70,8 +76,10 @@ where
         if let Ok(value) = &result {
             (self.then)(value);
         }
-        // The asker may be gone: an operation can be dropped at any await.
-        let _ = self.reply.send(result);
+        if let Some(reply) = self.reply {
+            // The asker may be gone: an operation can be dropped at any await.
+            let _ = reply.send(result);
+        }
     }
 }
 
@@ -155,31 +163,44 @@ impl Worker {
         T: Send + 'static,
         E: From<StorageFault> + Send + 'static,
     {
-        self.queue(what, edge, work, then)
-            .await
-            .unwrap_or_else(|_| {
-                Err(E::from(StorageFault {
-                    what: what.to_owned(),
-                    path: self.path.clone(),
-                    said: "the journal's thread has ended".to_owned(),
-                    cause: StorageCause::Internal,
-                }))
-            })
+        let (reply, answer) = oneshot::channel();
+        self.send(what, edge, work, then, Some(reply));
+        answer.await.unwrap_or_else(|_| {
+            Err(E::from(StorageFault {
+                what: what.to_owned(),
+                path: self.path.clone(),
+                said: "the journal's thread has ended".to_owned(),
+                cause: StorageCause::Internal,
+            }))
+        })
     }
 
-    /// Queues the same without waiting for it.
+    /// Queues the same without waiting for it. If it fails nothing that comes later is carried
+    /// out either, so that whoever waits next learns of it.
     pub(crate) fn queue<T, E>(
         &self,
         what: &'static str,
         edge: Edge,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, E>> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
-    ) -> oneshot::Receiver<Result<T, E>>
-    where
+    ) where
         T: Send + 'static,
         E: From<StorageFault> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
+        self.send(what, edge, work, then, None);
+    }
+
+    fn send<T, E>(
+        &self,
+        what: &'static str,
+        edge: Edge,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, E>> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+        reply: Option<oneshot::Sender<Result<T, E>>>,
+    ) where
+        T: Send + 'static,
+        E: From<StorageFault> + Send + 'static,
+    {
         let task: Box<dyn Task> = Box::new(Use {
             what,
             edge,
@@ -192,7 +213,6 @@ impl Worker {
         if let Some(tasks) = &self.tasks {
             let _ = tasks.send(task);
         }
-        answer
     }
 }
 
@@ -214,7 +234,8 @@ struct Writer {
     path: PathBuf,
     synchronous: Option<Edge>,
     /// After a failed fsync the kernel may have dropped the pages and a second one would succeed
-    /// all the same, so nothing is promised any more until the journal is opened again.
+    /// all the same; and after a failed task that nobody waited for, what comes later would follow
+    /// a gap. So nothing is promised any more until the journal is opened again.
     broken: Option<StorageFault>,
 }
 
@@ -225,7 +246,8 @@ impl Writer {
             Some(fault) => Err(fault.clone()),
             None => self.transact(&mut batch, &mut faults).map_err(|error| {
                 let fault = StorageFault::new("write", &self.path, &error);
-                if fault.cause == StorageCause::Io {
+                let is_lost = batch.iter().any(|task| !task.is_awaited());
+                if fault.cause == StorageCause::Io || is_lost {
                     self.broken = Some(fault.clone());
                 }
                 fault
@@ -254,8 +276,9 @@ impl Writer {
             let savepoint = transaction.savepoint()?;
             match task.work(&savepoint) {
                 Ok(()) => savepoint.commit()?,
-                // SQLite has rolled everything back by itself: nothing of the batch is left.
-                Err(error) if savepoint.is_autocommit() => return Err(error),
+                // SQLite has rolled everything back by itself, or what follows builds on this:
+                // nothing of the batch is left.
+                Err(error) if savepoint.is_autocommit() || !task.is_awaited() => return Err(error),
                 Err(error) => {
                     *fault = Some(StorageFault::new(task.what(), &self.path, &error));
                     savepoint.finish()?;

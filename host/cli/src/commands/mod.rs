@@ -75,10 +75,13 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
 }
 
 fn block_on(command: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Steps wait for services, not for a processor, and a plugin that computes yields at every tick
+    // of its engine's clock: handing every reply from thread to thread costs more than it gains.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Problem::new(Exit::Internal, format!("cannot start threads: {error}")))?
+        .map_err(|error| {
+            Problem::new(Exit::Internal, format!("cannot wait for services: {error}"))
+        })?
         .block_on(command)
 }

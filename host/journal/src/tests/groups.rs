@@ -76,15 +76,15 @@ async fn several_processes_write_to_one_file() {
 }
 
 /// A process that is killed leaves the file as it is at that moment. So a copy of the folder after
-/// each entry is what a new process would find.
+/// a durable entry is what a new process would find.
 #[tokio::test]
-async fn a_copy_at_any_moment_has_all_that_was_answered() {
+async fn a_copy_at_any_moment_has_all_up_to_the_last_durable_entry() {
     let journal = Journal::new();
     let run = journal.begin().await;
     let lease = journal.acquire(&run).await;
     let mut invocation = lease.invocation("");
     for n in 0..20 {
-        let edge = if n % 2 == 0 {
+        let edge = if n % 3 == 2 {
             Edge::Durable
         } else {
             Edge::Cheap
@@ -92,6 +92,9 @@ async fn a_copy_at_any_moment_has_all_that_was_answered() {
         put(&mut invocation, &format!("e{n}"), edge, json!(n))
             .await
             .unwrap();
+        if edge == Edge::Cheap {
+            continue;
+        }
         let copy = tempfile::tempdir().unwrap();
         // The shared memory file belongs to living processes; a new one makes its own.
         for suffix in ["", "-wal", "-heads"] {

@@ -122,7 +122,7 @@ async fn a_killed_run_is_interrupted_and_can_be_taken() {
         .unwrap();
     assert_eq!((recorded.value, recorded.replayed), (json!(1), true));
     new.finish(Ending::Succeeded, Value::Null).await.unwrap();
-    let fault = put(&mut invocation, "b", Edge::Cheap, json!(4))
+    let fault = put(&mut invocation, "b", Edge::Durable, json!(4))
         .await
         .unwrap_err();
     assert!(matches!(fault, Fault::Fenced { .. }), "{fault}");
@@ -155,7 +155,7 @@ async fn the_latest_invocation_of_a_step_wins() {
     let mut first = lease.invocation("x#1");
     put(&mut first, "a", Edge::Cheap, json!(1)).await.unwrap();
     let mut second = lease.invocation("x#1");
-    let fault = put(&mut first, "b", Edge::Cheap, json!(2))
+    let fault = put(&mut first, "b", Edge::Durable, json!(2))
         .await
         .unwrap_err();
     assert!(fault.to_string().contains("started again"), "{fault}");

@@ -62,6 +62,47 @@ async fn a_full_disk_lets_no_intent_pass() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_leaves_no_gap() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let lease = journal.acquire(&run).await;
+    let mut invocation = lease.invocation("");
+    let small = |n: usize| format!("e{n}");
+    for n in 0..3 {
+        put(&mut invocation, &small(n), Edge::Cheap, json!(n))
+            .await
+            .unwrap();
+    }
+    lease.beat().await.unwrap();
+    may_grow_by(&journal, 2).await;
+    let huge = "x".repeat(100_000);
+    put(&mut invocation, &small(3), Edge::Cheap, json!(huge))
+        .await
+        .unwrap();
+    // It would fit, but what it follows is not there.
+    let fault = put(&mut invocation, &small(4), Edge::Durable, json!(4))
+        .await
+        .unwrap_err();
+    assert!(fault.to_string().contains("is full"), "{fault}");
+    let still = put(&mut invocation, &small(4), Edge::Durable, json!(4)).await;
+    assert!(still.is_err());
+
+    let path = journal.path();
+    drop((invocation, lease));
+    journal.kill_holder(&run);
+    let reopened = Store::open(path).unwrap();
+    let lease = reopened.acquire(&run, Journal::holder()).await.unwrap();
+    let mut resumed = lease.invocation("");
+    for n in 0..5 {
+        let recorded = put(&mut resumed, &small(n), Edge::Durable, json!("again"))
+            .await
+            .unwrap();
+        assert_eq!(recorded.replayed, n < 3, "{n}");
+    }
+    reopened.verify(None).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_entry_that_does_not_fit_fails_alone() {
     let journal = Journal::new();
     let run = journal.begin().await;
@@ -150,6 +191,7 @@ async fn a_call_is_small() {
             invocation.effect(entry, effect).await.unwrap();
         }
     }
+    lease.beat().await.unwrap();
     let raw = journal.raw();
     raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .unwrap();
