@@ -3,6 +3,7 @@
 mod cycle;
 mod facts;
 mod flow;
+mod function;
 mod infer;
 mod inputs;
 mod path;
