@@ -184,3 +184,34 @@ async fn rows_5e_and_5h_and_the_form_of_jobs() {
     );
     refused(&denied, 403, "PERMISSION_DENIED", &text);
 }
+
+#[tokio::test]
+async fn an_update_replaces_tags_whole_and_removes_fields() {
+    let site = Site::start().await;
+    let bob = site.person(BOB);
+    let mut settings = notebook_job("/Shared/x", None);
+    settings["tags"] = json!({"team": "data", "cost": "7"});
+    let job = site.job(&bob, settings.clone()).await;
+    let read = async || {
+        let path = format!("/api/2.2/jobs/get?job_id={job}");
+        site.get(&bob, &path).await.ok(200)["settings"].clone()
+    };
+    let update = async |body: Value| {
+        let mut body = body;
+        body["job_id"] = json!(job);
+        site.post(&bob, "/api/2.2/jobs/update", body).await
+    };
+    let before = read().await;
+    let tags = json!({"team": "data", "lockkeeper": "a"});
+    update(json!({"new_settings": {"name": "renamed", "tags": tags}}))
+        .await
+        .ok(200);
+    let after = read().await;
+    assert_eq!((&after["tags"], &after["name"]), (&tags, &json!("renamed")));
+    assert_eq!(after["tasks"], before["tasks"]);
+    update(json!({"fields_to_remove": ["tags"]})).await.ok(200);
+    assert_eq!(read().await.get("tags"), None);
+    let many: serde_json::Map<_, _> = (0..26).map(|n| (n.to_string(), json!("x"))).collect();
+    let got = update(json!({"new_settings": {"tags": many}})).await;
+    refused(&got, 400, "INVALID_PARAMETER_VALUE", "25 tags");
+}

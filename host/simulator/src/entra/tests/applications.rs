@@ -296,3 +296,40 @@ async fn lists_come_in_pages() {
     assert_eq!(page["value"].as_array().unwrap().len(), 1);
     assert_eq!(page.get("@odata.nextLink"), None);
 }
+
+#[tokio::test]
+async fn a_unique_name_is_set_once() {
+    let cloud = Cloud::start().await;
+    let create = |body| cloud.graph("POST", "/applications", Some(body));
+    let ours = create(json!({"displayName": "a"})).await.ok(201);
+    assert_eq!(ours["uniqueName"], json!(null));
+    let other = create(json!({"displayName": "a"})).await.ok(201);
+    let [one, two] = [&ours, &other].map(|app| format!("/applications/{}", text(&app["id"])));
+    let name = |name: &str| Some(json!({"uniqueName": name}));
+    cloud.graph("PATCH", &one, name("first")).await.ok(204);
+    let found = "/applications(uniqueName='first')";
+    let found = cloud.graph("GET", found, None).await.ok(200);
+    assert_eq!(found["id"], ours["id"]);
+    // Immutable from then on, though sending it once more does no harm.
+    cloud.graph("PATCH", &one, name("first")).await.ok(204);
+    let got = cloud.graph("PATCH", &one, name("second")).await;
+    assert!(
+        got.refused(400, "Request_BadRequest")
+            .contains("uniqueName")
+    );
+    // Taken, also by an application that was deleted lately.
+    for _ in ["living", "deleted"] {
+        let got = cloud.graph("PATCH", &two, name("first")).await;
+        assert!(
+            got.refused(400, "Request_BadRequest")
+                .contains("property uniqueName already exists")
+        );
+        cloud.graph("DELETE", &one, None).await;
+    }
+    // Only an owner may set it.
+    let foreign = format!("/applications/{OPERATOR_APPLICATION}");
+    cloud
+        .graph("PATCH", &foreign, name("mine"))
+        .await
+        .refused(403, "Authorization_RequestDenied");
+}
