@@ -5,7 +5,7 @@ use lockkeeper_journal::{Edge, Entry};
 use lockkeeper_types::Value;
 
 use super::patience::visible;
-use super::record::{Ended, denied, facts, from_value, to_value};
+use super::record::{Ended, denied, facts, from_value, to_value, unsendable};
 use super::{Halt, StepGate};
 use crate::call::Call;
 use crate::definition::Definition;
@@ -33,6 +33,8 @@ impl StepGate {
             let granted = grants.decide(&call.operation, &call.arguments, &mut used);
             let ended = if let Err(denial) = granted {
                 Ended::Failed(denied(&call.operation, &denial.to_string()))
+            } else if let Some(failure) = unsendable(call) {
+                Ended::Failed(failure)
             } else {
                 {
                     let context = Context {

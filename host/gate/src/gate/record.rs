@@ -2,7 +2,7 @@
 
 use lockkeeper_cloud::{Class as FailureClass, Failure};
 use lockkeeper_journal::Fault;
-use lockkeeper_types::Value;
+use lockkeeper_types::{Value, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -50,6 +50,21 @@ pub(super) fn denied(operation: &str, message: &str) -> Failure {
 pub(super) fn no_such(operation: &str) -> Failure {
     let message = "this version of lockkeeper has no such operation";
     own_failure(FailureClass::Invalid, operation, "NoSuchOperation", message)
+}
+
+/// Why a call cannot be sent outside a plan, if it cannot: it holds a placeholder, which stands
+/// for a value that nobody knows yet.
+pub(super) fn unsendable(call: &Call) -> Option<Failure> {
+    let step = unknown::source_in(&call.arguments)?;
+    let message = format!(
+        "an argument is only known after step `{step}` has run, so there is nothing to send"
+    );
+    Some(own_failure(
+        FailureClass::Invalid,
+        &call.operation,
+        "PlaceholderInCall",
+        message,
+    ))
 }
 
 pub(super) fn facts(

@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use lockkeeper_cloud::{Class as FailureClass, Failure, Sent};
+use lockkeeper_cloud::{Failure, Sent};
 use lockkeeper_journal::{Edge, Entry, Fault};
-use lockkeeper_types::{Value, unknown};
+use lockkeeper_types::Value;
 
 use super::patience::{Pause, perform, visible};
-use super::record::{Ended, Intent, NOT_GRANTED, denied, facts, from_value, to_value};
+use super::record::{Ended, Intent, NOT_GRANTED, denied, facts, from_value, to_value, unsendable};
 use super::{Halt, StepGate};
 use crate::call::Call;
-use crate::definition::{Definition, own_failure};
+use crate::definition::Definition;
 use crate::event::{CallEvent, Event, ListenerError, Outcome};
 use crate::operation::{Class, Context, Observed};
 
@@ -92,14 +92,7 @@ impl StepGate {
             };
             let intent = match grants.decide(&call.operation, &call.arguments, &mut used) {
                 Err(denial) => Intent::Refused(denied(&call.operation, &denial.to_string())),
-                Ok(()) if unknown::source_in(&call.arguments).is_some() => {
-                    Intent::Refused(own_failure(
-                        FailureClass::Invalid,
-                        &call.operation,
-                        "PlaceholderInCall",
-                        "a placeholder of a plan cannot be sent",
-                    ))
-                }
+                Ok(()) if let Some(failure) = unsendable(call) => Intent::Refused(failure),
                 Ok(()) => {
                     let before = match seen {
                         Some(state) => Ok(state),
