@@ -7,6 +7,8 @@
     reason = "helpers of tests are not in test functions, where clippy allows these"
 )]
 
+#[path = "operations/adoption.rs"]
+mod adoption;
 mod common;
 
 use common::Clouds;
@@ -32,6 +34,8 @@ async fn every_operation_keeps_its_word() {
     permissions(&clouds, &application_id).await;
     clusters(&clouds).await;
     jobs(&clouds, &application_id).await;
+    adoption::applications(&clouds).await;
+    adoption::jobs(&clouds, &application_id).await;
 
     let all: Vec<_> = operations::ALL
         .iter()

@@ -22,6 +22,8 @@ macro_rules! definitions {
 /// All definitions, in the order of the WIT packages.
 pub static ALL: &[&dyn Definition] = definitions![
     read entra::applications::Find,
+    read entra::application_adoption::LookUp,
+    write entra::application_adoption::SetUniqueName,
     write entra::applications::Create,
     write entra::applications::Delete,
     write entra::applications::Purge,
@@ -69,6 +71,9 @@ pub static ALL: &[&dyn Definition] = definitions![
     write databricks::permissions::Grant,
     write databricks::permissions::Revoke,
     read databricks::jobs::Find,
+    read databricks::job_adoption::Get,
+    write databricks::job_adoption::Adopt,
+    write databricks::job_adoption::Release,
     write databricks::jobs::Create,
     write databricks::jobs::Update,
     write databricks::jobs::Delete,

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lockkeeper_cloud::{
-    Cloud, Credentials, Endpoints, Failure, SecretSource, SecretString, Target,
+    Cloud, Credentials, Endpoints, Failure, Method, Path, Request, SecretSource, SecretString,
+    Service, Target,
 };
 use lockkeeper_gate::definition::Definition;
 use lockkeeper_gate::{Class, Context, Inverse, Placeholders, Secrets, operations};
@@ -129,6 +130,24 @@ impl Clouds {
             );
         }
         answer
+    }
+
+    /// Does something that no operation does, and gives what the service answered.
+    pub(crate) async fn elsewhere(
+        &self,
+        service: Service,
+        method: Method,
+        path: &'static str,
+        body: Value,
+    ) -> Value {
+        let path = Path::new(path, &[]).unwrap();
+        let request = Request::new(service, "test", method, path).json(body);
+        self.cloud.send(&request).await.unwrap().body
+    }
+
+    /// The target, as a run's gate reaches it.
+    pub(crate) fn cloud(&self) -> Cloud {
+        self.cloud.clone()
     }
 
     /// Sends a call that fails.

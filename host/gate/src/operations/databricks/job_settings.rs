@@ -85,6 +85,28 @@ impl JobCluster {
     }
 }
 
+/// The tasks of a job as the service shows it.
+pub(super) fn tasks(job: &Value) -> &[Value] {
+    let tasks = job.pointer("/settings/tasks").and_then(Value::as_array);
+    tasks.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The tags of a job as the service shows it.
+pub(super) fn tags(job: &Value) -> Map<String, Value> {
+    let tags = job.pointer("/settings/tags").and_then(Value::as_object);
+    tags.cloned().unwrap_or_default()
+}
+
+/// The key of the one task of a job as the service shows it: an update merges tasks by key, so a
+/// job that was made elsewhere keeps the key that it has.
+pub(super) fn task_key(job: &Value) -> &str {
+    match tasks(job) {
+        [only] => only.get("task_key").and_then(Value::as_str),
+        _ => None,
+    }
+    .unwrap_or(TASK)
+}
+
 impl JobSettings {
     /// The one spelling of settings that mean the same.
     pub(super) fn normal(&self) -> Self {
@@ -94,9 +116,9 @@ impl JobSettings {
         }
     }
 
-    fn task(&self) -> Value {
+    fn task(&self, key: &str) -> Value {
         let mut task = json!({
-            "task_key": TASK,
+            "task_key": key,
             "notebook_task": { "notebook_path": self.notebook_path, "source": "WORKSPACE" },
         });
         if let (Some(cluster), Some(fields)) = (&self.cluster, task.as_object_mut()) {
@@ -105,23 +127,29 @@ impl JobSettings {
         task
     }
 
-    /// The owned fields, for create and update; `tags` are those that others put on the job.
-    pub(super) fn to_wire(&self, mut tags: Map<String, Value>) -> Value {
+    /// The owned fields, for create and update; `tags` are those that others put on the job, `task`
+    /// is the key of its task.
+    pub(super) fn to_wire(&self, mut tags: Map<String, Value>, task: &str) -> Value {
         let (key, value) = &self.tag;
         tags.insert(key.clone(), value.as_str().into());
+        // A job that was made elsewhere may run as a person, and is given back to them.
+        let kind = if self.run_as.contains('@') {
+            "user_name"
+        } else {
+            "service_principal_name"
+        };
         json!({
             "name": self.name,
             "tags": tags,
-            "run_as": { "service_principal_name": self.run_as },
-            "tasks": [self.task()],
+            "run_as": { kind: self.run_as },
+            "tasks": [self.task(task)],
         })
     }
 
     /// The owned fields of a job as the service shows it; `tag` is the key of the owned tag.
     pub(super) fn from_wire(job: &Value, tag: &str) -> Self {
         let settings = job.get("settings").unwrap_or(&Value::Null);
-        let tasks = settings.get("tasks").and_then(Value::as_array);
-        let tasks = tasks.map(Vec::as_slice).unwrap_or_default();
+        let tasks = tasks(job);
         let own = tasks
             .iter()
             .find(|task| text(task, "task_key").as_deref() == Some(TASK));
@@ -172,7 +200,7 @@ mod tests {
             ..example()
         };
         for settings in [example(), serverless] {
-            let job = json!({ "settings": settings.to_wire(Map::new()) });
+            let job = json!({ "settings": settings.to_wire(Map::new(), TASK) });
             let read = JobSettings::from_wire(&job, "lockkeeper");
             assert_eq!(read, settings.normal());
             assert_eq!(read.normal(), read);
@@ -180,10 +208,29 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_not_sent_as_a_service_principal() {
+        let mut settings = example();
+        settings.run_as = "ana@contoso.com".to_owned();
+        let wire = settings.to_wire(Map::new(), TASK);
+        assert_eq!(wire["run_as"], json!({ "user_name": "ana@contoso.com" }));
+    }
+
+    #[test]
+    fn a_sole_task_keeps_its_key() {
+        let job = |keys: &[&str]| {
+            let tasks: Vec<_> = keys.iter().map(|key| json!({ "task_key": key })).collect();
+            json!({ "settings": { "tasks": tasks } })
+        };
+        assert_eq!(task_key(&job(&["theirs"])), "theirs");
+        assert_eq!(task_key(&job(&["theirs", TASK])), TASK);
+        assert_eq!(task_key(&job(&[])), TASK);
+    }
+
+    #[test]
     fn tags_of_others_stay() {
         let mut tags = Map::new();
         tags.insert("team".to_owned(), "data".into());
-        let wire = example().to_wire(tags);
+        let wire = example().to_wire(tags, TASK);
         assert_eq!(
             wire["tags"],
             json!({ "team": "data", "lockkeeper": "demo" })
@@ -192,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_one_machine_without_passthrough() {
-        let cluster = &example().to_wire(Map::new())["tasks"][0]["new_cluster"];
+        let cluster = &example().to_wire(Map::new(), TASK)["tasks"][0]["new_cluster"];
         assert_eq!(cluster["num_workers"], 0);
         assert_eq!(cluster["spark_conf"]["spark.master"], "local[*]");
         assert_eq!(cluster["data_security_mode"], "SINGLE_USER");

@@ -6,7 +6,7 @@ use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::job_settings::JobSettings;
+use super::job_settings::{JobSettings, TASK, tags, task_key};
 use super::{get, host, post, text, workspace_id};
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::operations::{state, wire};
@@ -14,10 +14,10 @@ use crate::operations::{state, wire};
 /// A job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Job {
-    id: String,
-    settings: JobSettings,
-    run_as_user_name: String,
-    url: String,
+    pub(super) id: String,
+    pub(super) settings: JobSettings,
+    pub(super) run_as_user_name: String,
+    pub(super) url: String,
 }
 
 /// The tag that tells which call created a job.
@@ -37,7 +37,7 @@ async fn url(context: &Context<'_>, operation: &'static str, id: &str) -> Result
 }
 
 /// The job with this id as the service shows it.
-async fn fetch(
+pub(super) async fn fetch(
     context: &Context<'_>,
     operation: &'static str,
     id: &str,
@@ -48,7 +48,7 @@ async fn fetch(
 }
 
 /// The job with this id; `tag` is the key of the tag that a step owns.
-async fn by_id(
+pub(super) async fn by_id(
     context: &Context<'_>,
     operation: &'static str,
     id: &str,
@@ -73,8 +73,8 @@ struct Page {
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    job_id: i64,
+pub(super) struct Listed {
+    pub(super) job_id: i64,
     #[serde(default)]
     created_time: i64,
     #[serde(default)]
@@ -93,7 +93,7 @@ impl Listed {
 }
 
 /// All jobs with this name and this tag, the oldest first.
-async fn all(
+pub(super) async fn all(
     context: &Context<'_>,
     operation: &'static str,
     name: &str,
@@ -131,7 +131,7 @@ async fn oldest(
     }
 }
 
-fn object(name: &str, tag: &(String, String)) -> Object {
+pub(super) fn object(name: &str, tag: &(String, String)) -> Object {
     Object::new("job", format!("{name}|{}={}", tag.0, tag.1)).named(name)
 }
 
@@ -161,7 +161,9 @@ impl Read for Find {
         state: Option<&Value>,
         _: &Placeholders<'_>,
     ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
+        // A job that was released is there, and not found any more.
+        let ours = |job: &Job| job.settings.name == self.name && job.settings.tag == self.tag;
+        Ok(state::read(state).filter(ours))
     }
 
     fn observed(&self, output: &Self::Output) -> Option<Observed> {
@@ -194,7 +196,7 @@ impl Write for Create {
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
         let mut tags = Map::new();
         tags.insert(CALL_TAG.to_owned(), wire::token(context.mark).into());
-        let mut body = self.settings.to_wire(tags);
+        let mut body = self.settings.to_wire(tags, TASK);
         if let Some(fields) = body.as_object_mut() {
             fields.insert("max_concurrent_runs".to_owned(), json!(1));
             // A second run waits instead of being skipped.
@@ -278,10 +280,9 @@ impl Write for Update {
         let job = fetch(context, Self::NAME, &self.id)
             .await?
             .ok_or_else(|| wire::not_there(Self::NAME, &format!("job {}", self.id)))?;
-        let tags = job.pointer("/settings/tags").and_then(Value::as_object);
         let body = json!({
             "job_id": number(Self::NAME, &self.id)?,
-            "new_settings": self.settings.to_wire(tags.cloned().unwrap_or_default()),
+            "new_settings": self.settings.to_wire(tags(&job), task_key(&job)),
         });
         let request = post(Self::NAME, "/api/2.2/jobs/update", body)?.idempotent(true);
         context.cloud.send(&request).await?;

@@ -2,6 +2,7 @@
 
 pub(super) mod clusters;
 pub(super) mod entitlements;
+pub(super) mod job_adoption;
 mod job_settings;
 pub(super) mod jobs;
 pub(super) mod permissions;

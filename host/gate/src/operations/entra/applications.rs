@@ -18,23 +18,26 @@ use crate::operations::{state, times, wire};
     reason = "the ids are told apart by Entra's own names"
 )]
 pub(crate) struct Application {
-    object_id: String,
-    application_id: String,
-    unique_name: String,
-    display_name: String,
+    pub(super) object_id: String,
+    pub(super) application_id: String,
+    pub(super) unique_name: String,
+    pub(super) display_name: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
-    id: String,
-    app_id: String,
-    display_name: Option<String>,
-    unique_name: Option<String>,
+pub(super) struct Wire {
+    pub(super) id: String,
+    pub(super) app_id: String,
+    pub(super) display_name: Option<String>,
+    pub(super) unique_name: Option<String>,
 }
 
+/// What of an application [`Wire`] holds.
+pub(super) const SELECTED: &str = "id,appId,uniqueName,displayName";
+
 impl Wire {
-    fn named(self, unique_name: &str) -> Application {
+    pub(super) fn named(self, unique_name: &str) -> Application {
         Application {
             object_id: self.id,
             application_id: self.app_id,
@@ -46,13 +49,14 @@ impl Wire {
 
 const BY_UNIQUE_NAME: &str = "/v1.0/applications(uniqueName='{}')";
 
-async fn look_up(
+/// The application that has this unique name.
+pub(super) async fn look_up(
     context: &Context<'_>,
     operation: &'static str,
     unique_name: &str,
 ) -> Result<Option<Application>, Failure> {
-    let request = graph(operation, Method::Get, BY_UNIQUE_NAME, &[unique_name])?
-        .query("$select", "id,appId,uniqueName,displayName");
+    let request =
+        graph(operation, Method::Get, BY_UNIQUE_NAME, &[unique_name])?.query("$select", SELECTED);
     let Some(reply) = wire::if_there(context.cloud.send(&request).await)? else {
         return Ok(None);
     };
@@ -78,7 +82,7 @@ async fn restore(context: &Context<'_>, unique_name: &str) -> Result<Option<Appl
     Ok(Some(ours.named(unique_name)))
 }
 
-fn object(unique_name: &str) -> Object {
+pub(super) fn object(unique_name: &str) -> Object {
     Object::new("application", unique_name)
 }
 

@@ -1,5 +1,6 @@
 //! Microsoft Entra through Microsoft Graph v1.0 (reference/entra-azure.md, section 2).
 
+pub(super) mod application_adoption;
 pub(super) mod applications;
 pub(super) mod credentials;
 pub(super) mod service_principals;
