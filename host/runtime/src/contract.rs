@@ -1,4 +1,4 @@
-//! What a plugin's `run` must be, and the signature that its types give.
+//! What a plugin's `run` and `adopt` must be, and the signature that their types give.
 
 use lockkeeper_types::{Field, Import, Signature, Type as Kind};
 use wasmtime::Engine;
@@ -10,6 +10,7 @@ use crate::kind::Describer;
 use crate::text::clean;
 
 pub(crate) const RUN: &str = "run";
+pub(crate) const ADOPT: &str = "adopt";
 const FAILURE_CASES: [&str; 8] = [
     "not-found",
     "conflict",
@@ -21,7 +22,7 @@ const FAILURE_CASES: [&str; 8] = [
     "other",
 ];
 
-/// The types of a plugin's `run`.
+/// The types of a plugin's `run`, and of its `adopt` if it has one.
 pub(crate) struct Contract {
     /// Its parameter, if it has one.
     pub(crate) inputs: Option<Record>,
@@ -29,6 +30,8 @@ pub(crate) struct Contract {
     pub(crate) outputs: Option<Record>,
     /// How it fails.
     pub(crate) error: Type,
+    /// Whether there is an `adopt`, which takes the same inputs and an id, and fails alike.
+    pub(crate) adopts: bool,
 }
 
 impl Contract {
@@ -64,11 +67,38 @@ impl Contract {
                 );
             }
         };
-        Ok(Self {
+        let mut contract = Self {
             inputs,
             outputs,
             error,
-        })
+            adopts: false,
+        };
+        contract.adopts = contract.read_adopt(engine, component)?;
+        Ok(contract)
+    }
+
+    /// Whether there is an `adopt`; refused if it is another than `run` goes with.
+    fn read_adopt(&self, engine: &Engine, component: &Component) -> Result<bool, Problem> {
+        let adopt = match component.get_export(engine, ADOPT).map(|export| export.ty) {
+            None => return Ok(false),
+            Some(ComponentItem::ComponentFunc(adopt)) => adopt,
+            Some(_) => return refuse("its export `adopt` is not a function"),
+        };
+        if adopt.async_() {
+            return Err(Problem::Feature("asynchronous functions"));
+        }
+        let inputs = self.inputs.clone().map(Type::Record);
+        let expected = inputs.into_iter().chain([Type::String]);
+        if !adopt.params().map(|(_, ty)| ty).eq(expected) {
+            return refuse("its `adopt` takes something else than the inputs of `run` and an id");
+        }
+        let Some(Type::Result(result)) = adopt.results().next() else {
+            return refuse("its `adopt` returns something else than a result");
+        };
+        if result.ok().is_some() || result.err().as_ref() != Some(&self.error) {
+            return refuse("its `adopt` returns something else than `result<_, step-error>`");
+        }
+        Ok(true)
     }
 
     /// The signature of the plugin.
@@ -94,6 +124,7 @@ impl Contract {
             docs: docs.world(),
             inputs: fields(&self.inputs, "inputs")?,
             outputs: fields(&self.outputs, "outputs")?,
+            adopts: self.adopts,
             imports,
         })
     }

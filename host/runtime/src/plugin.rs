@@ -1,4 +1,4 @@
-//! Runs a plugin: one fresh store, one call of `run`, nothing kept.
+//! Runs a plugin: one fresh store, one call of `run` or `adopt`, nothing kept.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde_json::Map;
 use wasmtime::component::{Func, InstancePre, ResourceTable, Val};
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
-use crate::contract::{Contract, RUN};
+use crate::contract::{ADOPT, Contract, RUN};
 use crate::ended::{Ended, Ran, StepError};
 use crate::host::{Held, Host};
 use crate::stop::Stop;
@@ -35,7 +35,15 @@ pub struct Plugin {
     signature: Arc<Signature>,
 }
 
-/// What `run` returned.
+/// What a plugin is called for.
+enum Purpose {
+    /// `run`
+    Run,
+    /// `adopt`, with the id of an existing object.
+    Adopt(String),
+}
+
+/// What a plugin returned.
 enum Returned {
     Outputs(Value),
     Failed(StepError),
@@ -63,13 +71,37 @@ impl Plugin {
     /// then the host is dropped too.
     ///
     /// `inputs` is an object by [`Signature::inputs`]; null is an empty one.
-    #[allow(
-        clippy::expect_used,
-        clippy::missing_panics_doc,
-        reason = "the host that comes back is of the very type that went in"
-    )]
     pub async fn run<H: Host>(
         &self,
+        host: H,
+        inputs: Value,
+        budget: &Budget,
+        seed: Seed,
+    ) -> Ran<H> {
+        self.call(Purpose::Run, host, inputs, budget, seed).await
+    }
+
+    /// Lets the plugin take the existing object called `id` into its care, by its `adopt`; see
+    /// [`Signature::adopts`]. Otherwise like [`run`](Self::run); the outputs are empty.
+    pub async fn adopt<H: Host>(
+        &self,
+        host: H,
+        inputs: Value,
+        id: String,
+        budget: &Budget,
+        seed: Seed,
+    ) -> Ran<H> {
+        let purpose = Purpose::Adopt(id);
+        self.call(purpose, host, inputs, budget, seed).await
+    }
+
+    #[allow(
+        clippy::expect_used,
+        reason = "the host that comes back is of the very type that went in"
+    )]
+    async fn call<H: Host>(
+        &self,
+        purpose: Purpose,
         host: H,
         inputs: Value,
         budget: &Budget,
@@ -78,7 +110,7 @@ impl Plugin {
         let output = Output::with_cap(budget.log_bytes);
         let held = Box::new(Held { host, halt: None });
         let mut store = self.store(held, budget, &seed, &output);
-        let returned = self.execute(&mut store, inputs, budget).await;
+        let returned = self.execute(&mut store, purpose, inputs, budget).await;
 
         let used = Used {
             fuel: budget.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
@@ -130,26 +162,38 @@ impl Plugin {
         store
     }
 
-    /// Instantiates, calls `run` and takes over what it returned.
+    /// Instantiates, calls `run` or `adopt` and takes over what it returned.
     async fn execute(
         &self,
         store: &mut Store<State>,
+        purpose: Purpose,
         inputs: Value,
         budget: &Budget,
     ) -> wasmtime::Result<Returned> {
         store.set_fuel(budget.fuel)?;
         let instance = self.pre.instantiate_async(&mut *store).await?;
-        let Some(run) = instance.get_func(&mut *store, RUN) else {
-            wasmtime::bail!("the component has no `run`");
+        let name = match &purpose {
+            Purpose::Run => RUN,
+            Purpose::Adopt(_) => ADOPT,
         };
-        let params = self.params(store, inputs, budget)?;
+        let Some(function) = instance.get_func(&mut *store, name) else {
+            wasmtime::bail!("the component has no `{name}`");
+        };
+        let mut params = self.params(store, inputs, budget)?;
+        let outputs = match purpose {
+            Purpose::Run => self.contract.outputs.as_ref(),
+            Purpose::Adopt(id) => {
+                params.push(Val::String(id));
+                None
+            }
+        };
         let mut results = [Val::Bool(false)];
-        Func::call_async(&run, &mut *store, &params, &mut results).await?;
+        Func::call_async(&function, &mut *store, &params, &mut results).await?;
         let [result] = results;
 
         let allowed = budget.result_bytes;
         let mut converter = Converter::new(store.as_context_mut(), LimitKind::ResultSize, allowed);
-        match (result, &self.contract.outputs) {
+        match (result, outputs) {
             (Val::Result(Ok(Some(outputs))), Some(record)) => match *outputs {
                 Val::Record(fields) => converter
                     .lift_record(record, fields)

@@ -18,6 +18,9 @@ pub struct Signature {
     pub inputs: Vec<Field>,
     /// The fields of `run`'s result.
     pub outputs: Vec<Field>,
+    /// Whether it has an `adopt`, which takes an existing object into its care.
+    #[serde(default)]
+    pub adopts: bool,
     /// The lockkeeper interfaces it imports, which are the permissions it asks for.
     pub imports: Vec<Import>,
 }

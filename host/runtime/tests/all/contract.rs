@@ -1,9 +1,11 @@
 //! What a component says of itself.
 
+use lockkeeper_runtime::{Budget, Ended};
 use lockkeeper_types::{Field, Type};
+use serde_json::json;
 
 use crate::guest::{MEMORY, component, plain};
-use crate::host::load;
+use crate::host::{Recorder, load, seed};
 
 #[test]
 fn the_world_is_the_manifest() {
@@ -64,6 +66,54 @@ fn the_world_is_the_manifest() {
         ("step/timer", "0.1.0")
     );
     assert_eq!(timer.functions, ["sleep"]);
+}
+
+const ADOPTING: &str = "
+    use lockkeeper:step/types@0.1.0.{step-error};
+    import lockkeeper:step/progress@0.1.0;
+    record inputs { name: string }
+    export run: func(inputs: inputs) -> result<_, step-error>;
+    export adopt: func(inputs: inputs, id: string) -> result<_, step-error>;";
+
+/// Notes the name and the id that it is given.
+fn adopting() -> Vec<u8> {
+    component(
+        ADOPTING,
+        &format!(
+            r#"(import "lockkeeper:step/progress@0.1.0" "note" (func $note (param i32 i32)))
+               {MEMORY}
+               (func (export "run") (param i32 i32) (result i32) (i32.const 0))
+               (func (export "adopt") (param i32 i32 i32 i32) (result i32)
+                 (call $note (local.get 0) (local.get 1))
+                 (call $note (local.get 2) (local.get 3))
+                 (i32.const 0))"#
+        ),
+    )
+}
+
+#[tokio::test]
+async fn a_plugin_may_adopt() {
+    let plugin = load(&adopting());
+    assert!(plugin.signature().adopts);
+    let inputs = json!({ "name": "etl" });
+    let (host, budget) = (Recorder::silent(), Budget::default());
+    let ran = plugin
+        .adopt(host, inputs, "7".to_owned(), &budget, seed(7))
+        .await;
+    let Ended::Outputs(outputs) = ran.ended else {
+        panic!("{:?}", ran.ended)
+    };
+    assert_eq!(outputs, json!({}));
+    let notes: Vec<_> = ran
+        .host
+        .calls
+        .iter()
+        .map(|call| &call.1["message"])
+        .collect();
+    assert_eq!(notes, ["etl", "7"]);
+
+    let without = load(&plain("", "", "(i32.const 0)"));
+    assert!(!without.signature().adopts);
 }
 
 #[test]

@@ -68,6 +68,42 @@ fn other_contracts() {
 }
 
 #[test]
+fn an_adopt_that_does_not_go_with_run() {
+    let refuse = |adopt: &str, core: &str| {
+        let world = format!(
+            "use lockkeeper:step/types@0.1.0.{{step-error}};
+             record inputs {{ name: string }} record others {{ name: u32 }}
+             export run: func(inputs: inputs) -> result<_, step-error>;
+             export adopt: {adopt};"
+        );
+        let run = r#"(func (export "run") (param i32 i32) (result i32) (i32.const 0))"#;
+        refused(&component(&world, &format!("{MEMORY} {run} {core}"))).to_string()
+    };
+    for (adopt, params) in [
+        ("func(inputs: inputs)", "i32 i32"),
+        ("func(id: string)", "i32 i32"),
+        ("func(inputs: others, id: string)", "i32 i32 i32"),
+    ] {
+        let core =
+            format!(r#"(func (export "adopt") (param {params}) (result i32) (i32.const 0))"#);
+        let text = refuse(&format!("{adopt} -> result<_, step-error>"), &core);
+        assert!(text.contains("the inputs of `run` and an id"), "{text}");
+    }
+    for given in ["result<u32, step-error>", "result"] {
+        let text = refuse(
+            &format!("func(inputs: inputs, id: string) -> {given}"),
+            r#"(func (export "adopt") (param i32 i32 i32 i32) (result i32) (i32.const 0))"#,
+        );
+        assert!(text.contains("result<_, step-error>"), "{text}");
+    }
+    let text = refuse(
+        "func(inputs: inputs, id: string) -> u32",
+        r#"(func (export "adopt") (param i32 i32 i32 i32) (result i32) (i32.const 0))"#,
+    );
+    assert!(text.contains("something else than a result"), "{text}");
+}
+
+#[test]
 fn bytes_that_are_something_else() {
     let core = wat::parse_str("(module)").unwrap();
     assert_eq!(
