@@ -42,6 +42,7 @@ impl Bench {
             started_at: time::OffsetDateTime::UNIX_EPOCH,
             mode: Mode::Run,
             parent: None,
+            adopts: BTreeMap::default(),
         };
         let run = runtime.block_on(store.create_run(new)).unwrap();
         Self {

@@ -32,10 +32,13 @@ pub struct NewRun {
     /// The time that the run's plugins see as its start (UTC).
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// Whether it runs or takes back.
+    /// Whether it runs, adopts or takes back.
     pub mode: Mode,
     /// For an undo: the run that it takes back.
     pub parent: Option<String>,
+    /// For an adoption: the id of each object that is taken over, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adopts: BTreeMap<String, String>,
 }
 
 impl NewRun {
@@ -64,6 +67,8 @@ mod hex_seed {
 pub enum Mode {
     /// It carries out a workflow.
     Run,
+    /// It takes existing objects into the care of a workflow's steps.
+    Adopt,
     /// It takes back what its parent did.
     Undo,
 }
@@ -156,7 +161,7 @@ pub struct RunSummary {
     pub actor: String,
     /// The target's name.
     pub target: String,
-    /// Whether it runs or takes back.
+    /// Whether it runs, adopts or takes back.
     pub mode: Mode,
     /// For an undo: the run that it takes back.
     pub parent: Option<String>,

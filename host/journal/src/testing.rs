@@ -46,6 +46,7 @@ impl Journal {
             started_at: OffsetDateTime::UNIX_EPOCH,
             mode: Mode::Run,
             parent: None,
+            adopts: BTreeMap::new(),
         }
     }
 

@@ -1,11 +1,14 @@
 //! Journals of other programs and other versions.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
 
 use crate::testing::{Journal, put};
-use crate::{Durable, Edge, Ending, Holder, OpenError, Slept, Started, Status, StepEnd, Store};
+use crate::{
+    Durable, Edge, Ending, Holder, Mode, NewRun, OpenError, Slept, Started, Status, StepEnd, Store,
+};
 
 fn file(folder: &Path, sql: &str) -> std::path::PathBuf {
     let path = folder.join("journal.db");
@@ -130,6 +133,30 @@ async fn a_journal_of_format_1_keeps_replaying() {
     let lease = store.acquire(id, Journal::holder()).await.unwrap();
     lease.finish(Ending::Succeeded, json!({})).await.unwrap();
     store.verify(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_run_adopts_is_recorded_and_nothing_more_of_one_that_adopts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), include_str!("../../tests/golden/v1.sql"));
+    let store = Store::open(&path).unwrap();
+    let first = async |id: &str| store.history(id).await.unwrap().entries[0].facts.clone();
+    let old = store.runs(crate::RunFilter::default()).await.unwrap();
+    let plain = store.create_run(Journal::new_run()).await.unwrap();
+    assert_eq!(first(&plain).await, first(&old.runs[0].id).await);
+
+    let adoption = NewRun {
+        mode: Mode::Adopt,
+        adopts: BTreeMap::from([("job".into(), "991".into())]),
+        ..Journal::new_run()
+    };
+    let id = store.create_run(adoption.clone()).await.unwrap();
+    let recorded = first(&id).await;
+    assert_eq!(recorded["mode"], "adopt");
+    assert_eq!(recorded["adopts"], json!({ "job": "991" }));
+    let run = store.run(&id).await.unwrap();
+    assert_eq!(run.beginning, adoption);
+    assert_eq!(run.summary.mode, Mode::Adopt);
 }
 
 #[tokio::test]
