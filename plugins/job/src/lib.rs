@@ -5,6 +5,7 @@
     reason = "the error is the contract's own, and half as large on wasm32"
 )]
 
+mod adopt;
 mod bindings;
 mod notebook;
 mod settings;
@@ -52,6 +53,10 @@ impl Guest for Job {
             created,
             changed,
         })
+    }
+
+    fn adopt(inputs: Inputs, id: String) -> Result<(), StepError> {
+        adopt::adopt(&inputs.name, id)
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "the error is the contract's own, and half as large on wasm32"
 )]
 
+mod adopt;
 mod bindings;
 mod place;
 mod secret;
@@ -18,9 +19,7 @@ struct Register;
 
 impl Guest for Register {
     fn run(inputs: Inputs) -> Result<Outputs, StepError> {
-        let unique_name = inputs
-            .unique_name
-            .unwrap_or_else(|| format!("lockkeeper-{}", inputs.display_name));
+        let unique_name = unique_name(&inputs);
         let (application, created) = application(&unique_name, &inputs.display_name)?;
         let service_principal_id = service_principal(&application, created)?;
         let held = match &inputs.secret {
@@ -37,6 +36,16 @@ impl Guest for Register {
             created,
         })
     }
+
+    fn adopt(inputs: Inputs, id: String) -> Result<(), StepError> {
+        adopt::adopt(&unique_name(&inputs), &id)
+    }
+}
+
+/// The name by which the application is found.
+fn unique_name(inputs: &Inputs) -> String {
+    let given = inputs.unique_name.clone();
+    given.unwrap_or_else(|| format!("lockkeeper-{}", inputs.display_name))
 }
 
 /// The application of that unique name, and whether it is new.
