@@ -1,5 +1,6 @@
 //! Runs a checked workflow: schedules its steps and carries their values.
 
+mod adopt;
 mod catalogue;
 mod crash;
 mod drift;

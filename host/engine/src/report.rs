@@ -1,5 +1,7 @@
 //! What a run, or a step of it, came to: the stable shape of `--output json`.
 
+use std::collections::BTreeMap;
+
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,9 @@ pub struct RunReport {
     /// The workflow's outputs; only a run that succeeded has them.
     #[serde(default)]
     pub outputs: serde_json::Map<String, Value>,
+    /// For an adoption: the id of each object that the steps were to take over, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adopted: BTreeMap<String, String>,
     /// What stopped the run, where it was not a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

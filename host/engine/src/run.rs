@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::adopt;
 use crate::catalogue::Catalogue;
 use crate::crash;
 use crate::drift::{self, Difference};
@@ -150,7 +151,7 @@ impl Engine {
         })
     }
 
-    fn bind(
+    pub(crate) fn bind(
         &self,
         workflow: &Workflow,
         given: &BTreeMap<String, Value>,
@@ -174,7 +175,14 @@ impl Engine {
         let started_at = OffsetDateTime::now_utc();
         let inputs = self.bind(workflow, given, started_at)?;
         let id = self
-            .record(workflow, &inputs, started_at, RunMode::Run, None)
+            .record(
+                workflow,
+                &inputs,
+                started_at,
+                RunMode::Run,
+                None,
+                BTreeMap::new(),
+            )
             .await?;
         self.advance(workflow, &id, false).await
     }
@@ -211,6 +219,7 @@ impl Engine {
             run: gate.clone(),
             seed: [0; 32],
             started_at: now,
+            adopts: None,
         };
         let (steps, result) = schedule.run(&mut durable, &mut scope).await;
         let report = |steps, result| RunReport {
@@ -220,6 +229,7 @@ impl Engine {
             result,
             steps,
             outputs: serde_json::Map::new(),
+            adopted: BTreeMap::new(),
             error: None,
         };
         match result {
@@ -327,6 +337,7 @@ impl Engine {
                 now,
                 RunMode::Undo,
                 Some(plan.run.clone()),
+                BTreeMap::new(),
             )
             .await?;
         self.carry_out(plan, &id, false).await
@@ -383,13 +394,14 @@ impl Engine {
 
     // ---- the parts ------------------------------------------------------------------------------
 
-    async fn record(
+    pub(crate) async fn record(
         &self,
         workflow: &Workflow,
         inputs: &Value,
         started_at: OffsetDateTime,
         mode: RunMode,
         parent: Option<String>,
+        adopts: BTreeMap<String, String>,
     ) -> Result<String, EngineError> {
         let mut seed = [0; 32];
         SystemRandom::new()
@@ -407,6 +419,7 @@ impl Engine {
             started_at,
             mode,
             parent,
+            adopts,
         };
         let id = self.store.create_run(new).await?;
         crash::point("begin:recorded");
@@ -448,7 +461,7 @@ impl Engine {
         Ok(())
     }
 
-    fn scope(
+    pub(crate) fn scope(
         &self,
         inputs: &Value,
         id: Option<&str>,
@@ -515,7 +528,7 @@ impl Engine {
         Ok((lease, Heartbeat(task)))
     }
 
-    async fn advance(
+    pub(crate) async fn advance(
         &self,
         workflow: &Workflow,
         id: &str,
@@ -526,6 +539,10 @@ impl Engine {
         let gate = self.gate(&lease, &begun.seed);
         crash::point("begin:held");
         let mut scope = self.scope(&begun.inputs, Some(id), &begun.actor, begun.started_at);
+        let adopts = (begun.mode == RunMode::Adopt).then_some(&begun.adopts);
+        if let Some(adopts) = adopts {
+            adopt::stand_in(workflow, adopts, &mut scope)?;
+        }
         let _lock = match workflow
             .evaluate_lock(&scope)
             .map_err(|diagnostic| EngineError::Values(vec![*diagnostic]))?
@@ -542,7 +559,10 @@ impl Engine {
         gate.events.tell(
             None,
             &Event::RunStart {
-                workflow: begun.workflow.clone(),
+                workflow: match adopts {
+                    Some(_) => format!("adoption for {}", begun.workflow),
+                    None => begun.workflow.clone(),
+                },
                 target: begun.target.clone(),
                 actor: begun.actor.clone(),
                 resumed,
@@ -562,6 +582,7 @@ impl Engine {
             run: gate.clone(),
             seed: begun.seed,
             started_at: begun.started_at,
+            adopts,
         };
         let (steps, stopped) = schedule.run(durable.as_mut(), &mut scope).await;
         let timed_out = deadline.is_some_and(|deadline| {
@@ -576,9 +597,12 @@ impl Engine {
             result: RunResult::Succeeded,
             steps,
             outputs: serde_json::Map::new(),
+            adopted: adopts.cloned().unwrap_or_default(),
             error: None,
         };
         match stopped {
+            // Of what the steps would give nothing is known before they run.
+            Ok(()) if adopts.is_some() => {}
             Ok(()) => match workflow.evaluate_outputs(&scope) {
                 Ok(outputs) => report.outputs = outputs,
                 Err(diagnostic) => {

@@ -26,6 +26,9 @@ pub(crate) struct Schedule<'a> {
     pub(crate) run: Arc<RunGate>,
     pub(crate) seed: [u8; 32],
     pub(crate) started_at: OffsetDateTime,
+    /// In an adoption, the ids of what steps adopt instead of running; the other steps have no
+    /// part in it.
+    pub(crate) adopts: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Why the scheduler stopped before every step had its turn.
@@ -178,22 +181,27 @@ impl Schedule<'_> {
             for step in &self.workflow.steps {
                 let name = step.name.as_str();
                 let waits = order.get(name).is_some_and(|before| {
-                    before
-                        .iter()
-                        .any(|before| !progress.reports.contains_key(*before))
+                    before.iter().any(|before| {
+                        self.takes_part(before) && !progress.reports.contains_key(*before)
+                    })
                 });
                 if waits
+                    || !self.takes_part(name)
                     || progress.attempts.contains_key(name)
                     || progress.reports.contains_key(name)
                 {
                     continue;
                 }
                 moved = true;
-                match self
-                    .workflow
-                    .evaluate_when(step, scope)
-                    .map_err(Stopped::Evaluation)?
-                {
+                let decision = match self.adopts {
+                    // What is known of an adoption's steps was asked before it began.
+                    Some(_) => Decision::Run,
+                    None => self
+                        .workflow
+                        .evaluate_when(step, scope)
+                        .map_err(Stopped::Evaluation)?,
+                };
+                match decision {
                     Decision::Run => {
                         self.start(step, Duration::ZERO, durable, scope, progress, running)
                             .await?;
@@ -208,6 +216,10 @@ impl Schedule<'_> {
             }
         }
         Ok(())
+    }
+
+    fn takes_part(&self, step: &str) -> bool {
+        self.adopts.is_none_or(|adopts| adopts.contains_key(step))
     }
 
     fn skip(
@@ -271,6 +283,7 @@ impl Schedule<'_> {
                 timeout: Duration::from_secs(settle.timeout),
             }),
             timeout: step.timeout,
+            adopts: self.adopts.and_then(|adopts| adopts.get(name)).cloned(),
             inputs,
             seed: self.seed,
             started_at: self.started_at,
@@ -316,9 +329,16 @@ impl Schedule<'_> {
                 if replayed {
                     self.run.remember_made(&outputs);
                 }
-                match self.unmet(step, &outputs, scope)? {
+                let unmet = match self.adopts {
+                    // An adoption gives no outputs of which anything could be expected.
+                    Some(_) => None,
+                    None => self.unmet(step, &outputs, scope)?,
+                };
+                match unmet {
                     None => {
-                        scope.steps.insert(name.clone(), outputs.clone());
+                        if self.adopts.is_none() {
+                            scope.steps.insert(name.clone(), outputs.clone());
+                        }
                         let report = StepReport {
                             result: StepResult::Succeeded,
                             outputs,
@@ -403,8 +423,8 @@ impl Schedule<'_> {
     }
 }
 
-/// Outputs of a step that a plan cannot decide about.
-fn unknown_outputs(step: &Step) -> Value {
+/// Outputs of a step that a plan cannot decide about, or that does not run.
+pub(crate) fn unknown_outputs(step: &Step) -> Value {
     let outputs = step.outputs.iter().map(|field| {
         let placeholder = unknown::placeholder(step.name.as_str(), &field.name);
         (field.name.clone(), Value::String(placeholder))

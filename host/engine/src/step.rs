@@ -42,6 +42,8 @@ pub(crate) struct Attempt {
     pub(crate) number: u32,
     pub(crate) settle: Option<Settle>,
     pub(crate) timeout: Option<u64>,
+    /// The id of the object to adopt; without one the step runs.
+    pub(crate) adopts: Option<String>,
     pub(crate) inputs: Value,
     pub(crate) seed: [u8; 32],
     pub(crate) started_at: OffsetDateTime,
@@ -90,15 +92,17 @@ impl Attempt {
                 deadline,
                 durable,
             );
-            let ran = self.plugin.run(
-                AtGate(gate),
-                self.inputs.clone(),
-                &budget,
-                Seed {
-                    bytes: self.own_seed(),
-                    started_at: self.started_at.into(),
-                },
-            );
+            let seed = Seed {
+                bytes: self.own_seed(),
+                started_at: self.started_at.into(),
+            };
+            let (host, inputs) = (AtGate(gate), self.inputs.clone());
+            let ran = async {
+                match self.adopts.clone() {
+                    Some(id) => self.plugin.adopt(host, inputs, id, &budget, seed).await,
+                    None => self.plugin.run(host, inputs, &budget, seed).await,
+                }
+            };
             let Ok(ran) = tokio::time::timeout_at((deadline + GRACE).into(), ran).await else {
                 break Attempted::Failed(timed_out(timeout));
             };

@@ -224,6 +224,7 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
             started_at: OffsetDateTime::now_utc(),
             mode: Mode::Run,
             parent: None,
+            adopts: BTreeMap::default(),
         })
         .await
         .unwrap();

@@ -84,6 +84,7 @@ impl Bench {
             started_at: time::OffsetDateTime::UNIX_EPOCH,
             mode: lockkeeper_journal::Mode::Run,
             parent: None,
+            adopts: BTreeMap::default(),
         };
         let run = runtime.block_on(store.create_run(new)).unwrap();
         let gate = Arc::new(RunGate::new(
