@@ -93,6 +93,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Take existing objects into the care of a workflow's steps.
+    Adopt(Adopt),
     /// Take a run back.
     Undo(Undo),
     /// Compare what a run left with what is there now. Sends reads only; exits 7 on a difference.
@@ -187,6 +189,22 @@ pub(crate) struct Plan {
     /// Exit 7 when something would change.
     #[arg(long)]
     pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  lockkeeper adopt onboard register=6f0e4d2c-… job=991 -i app_name=etl-demo\n\nA plugin says in `lockkeeper plugin inspect` whether its steps adopt anything."
+)]
+pub(crate) struct Adopt {
+    /// The workflow's name or file.
+    pub(crate) workflow: String,
+    /// A step, and an id of the object that it shall keep from now on.
+    #[arg(required = true, value_name = "STEP=ID")]
+    pub(crate) objects: Vec<String>,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
     #[command(flatten)]
     pub(crate) target: Target,
 }

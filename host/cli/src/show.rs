@@ -114,6 +114,27 @@ pub(crate) fn outputs(printer: &Printer, report: &RunReport) -> Result<(), Probl
     printer.result(&text)
 }
 
+/// Prints what an adoption took over, and how to see what a run makes of it.
+pub(crate) fn adopted(printer: &Printer, report: &RunReport) -> Result<(), Problem> {
+    if report.result != RunResult::Succeeded {
+        return Ok(());
+    }
+    let width = report.adopted.keys().map(String::len).max();
+    let width = width.unwrap_or_default();
+    let mut text = String::new();
+    for (step, id) in &report.adopted {
+        text.push_str(&format!("  {step:<width$}  keeps {id} from now on\n"));
+    }
+    printer.result(&text)?;
+    if std::env::var_os("LOCKKEEPER_IN_AUTOMATION").is_none() {
+        printer.say(&format!(
+            "  next:  lockkeeper plan {}    with the same inputs: what a run would change in them",
+            report.workflow
+        ));
+    }
+    Ok(())
+}
+
 /// Prints why a run did not succeed, what was done, and what to do next.
 pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport) {
     for step in &report.steps {

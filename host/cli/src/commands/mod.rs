@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod adopt;
 mod check;
 mod init;
 mod plan;
@@ -66,6 +67,7 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
         Command::Run(command) => block_on(run::run(find()?, command, printer)),
         Command::Resume { run, target } => block_on(run::resume(find()?, &run, &target, printer)),
         Command::Plan(command) => block_on(plan::plan(find()?, command, printer)),
+        Command::Adopt(command) => block_on(adopt::adopt(find()?, &command, printer)),
         Command::Undo(command) => {
             block_on(undo::undo(find()?, &command, cli.global.no_input, printer))
         }

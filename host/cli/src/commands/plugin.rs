@@ -48,6 +48,11 @@ pub(super) fn plugin(
     }
     fields("inputs", &signature.inputs, &mut text);
     fields("outputs", &signature.outputs, &mut text);
+    text.push_str(if signature.adopts {
+        "\nadopts existing objects, by `lockkeeper adopt WORKFLOW STEP=ID`\n"
+    } else {
+        "\nadopts nothing\n"
+    });
     text.push_str("\nasks leave for\n");
     for import in &signature.imports {
         text.push_str(&format!(

@@ -280,12 +280,18 @@ pub(super) fn recorded_source(run: &lockkeeper_journal::Run) -> Arc<Source> {
     })
 }
 
-/// Prints what a run came to.
-fn finish(printer: &Printer, workflow: &Workflow, report: &RunReport) -> Result<Exit, Problem> {
+/// Prints what a run or an adoption came to.
+pub(super) fn finish(
+    printer: &Printer,
+    workflow: &Workflow,
+    report: &RunReport,
+) -> Result<Exit, Problem> {
     if printer.wants_json() {
         printer.json("run_summary", report)?;
-    } else {
+    } else if report.adopted.is_empty() {
         show::outputs(printer, report)?;
+    } else {
+        show::adopted(printer, report)?;
     }
     if report.result != RunResult::Succeeded {
         show::failure(printer, workflow, report);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lockkeeper_gate::{Ended, Record};
-use lockkeeper_journal::{JournalEntry, LookupError, Run, RunFilter, Status, Store};
+use lockkeeper_journal::{JournalEntry, LookupError, Mode, Run, RunFilter, Status, Store};
 use serde::Deserialize as _;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -61,9 +61,10 @@ async fn list(store: &Store, workflow: Option<String>, printer: &Printer) -> Res
                     Status::Interrupted => "interrupted, resumable".to_owned(),
                     status => status.to_string(),
                 };
-                let workflow = match &run.parent {
-                    Some(parent) => format!("undo of {parent}"),
-                    None => run.workflow.clone(),
+                let workflow = match (run.mode, &run.parent) {
+                    (_, Some(parent)) => format!("undo of {parent}"),
+                    (Mode::Adopt, None) => format!("adoption for {}", run.workflow),
+                    (Mode::Run | Mode::Undo, None) => run.workflow.clone(),
                 };
                 let started = show::ago(now - run.started_at);
                 vec![
@@ -94,7 +95,11 @@ async fn show_run(store: &Store, run: &Run, printer: &Printer) -> Result<Exit, P
     if printer.wants_json() {
         printer.json(
             "run",
-            &json!({ "run": run.summary, "entries": history.entries }),
+            &json!({
+                "run": run.summary,
+                "adopts": run.beginning.adopts,
+                "entries": history.entries,
+            }),
         )?;
     } else {
         printer.result(&describe(run, &history.entries))?;
@@ -112,6 +117,9 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
         "  Run {}  {}  {}  {}  by {}\n\n",
         summary.id, summary.workflow, summary.target, summary.status, summary.actor
     );
+    for (step, id) in &run.beginning.adopts {
+        text.push_str(&format!("  {step} adopts {id}\n"));
+    }
     for entry in entries {
         let fact = |name: &str| entry.facts.get(name).and_then(|fact| fact.as_str());
         let name = entry
