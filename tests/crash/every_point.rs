@@ -1,4 +1,4 @@
-//! A process is killed at every point of `onboard` and of its undo, one at a time; going on leads
+//! A process is killed at every point of `onboard`, of its undo and of an adoption, one at a time; going on leads
 //! to the very cloud that an undisturbed process leaves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::cloud::{self, Cloud};
 use crate::death::{self, Death};
-use crate::stage::{Stage, entries, newest, onboard, run_keys};
+use crate::stage::{self, Stage, entries, newest, onboard, run_keys};
 use crate::support::{Project, Simulator};
 
 /// How many tests share the points, so that they run side by side.
@@ -29,6 +29,10 @@ shares! {
     undo_survives_every_crash_2_of_4: undo_share 1,
     undo_survives_every_crash_3_of_4: undo_share 2,
     undo_survives_every_crash_4_of_4: undo_share 3,
+    adopt_survives_every_crash_1_of_4: adopt_share 0,
+    adopt_survives_every_crash_2_of_4: adopt_share 1,
+    adopt_survives_every_crash_3_of_4: adopt_share 2,
+    adopt_survives_every_crash_4_of_4: adopt_share 3,
 }
 
 fn onboard_share(share: usize) {
@@ -48,6 +52,15 @@ fn undo_share(share: usize) {
             let (run, _) = newest(project, "run").unwrap();
             vec!["undo".to_owned(), run, "--yes".to_owned()]
         },
+    };
+    course.kill_everywhere(share);
+}
+
+fn adopt_share(share: usize) {
+    let course = Course {
+        stage: Stage::found,
+        mode: "adopt",
+        begin: stage::adopt,
     };
     course.kill_everywhere(share);
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::death::{self, Death};
+use crate::support::elsewhere::Elsewhere;
 use crate::support::{Project, Simulator};
 
 /// The application that the tests onboard.
@@ -33,6 +34,21 @@ impl Stage {
         {
             let _simulator = stage.project.simulator(&[]);
             stage.project.ok(&onboard());
+        }
+        Self::of(stage.project)
+    }
+
+    /// A stage on which somebody has registered [`APP`] and made a job without lockkeeper; see
+    /// [`adopt`].
+    pub(crate) fn found() -> Self {
+        let stage = Self::new();
+        {
+            let simulator = stage.project.simulator(&[]);
+            let elsewhere = Elsewhere::new(&stage.project, &simulator);
+            let application = elsewhere.application(APP).principal_id;
+            let job = elsewhere.job("nightly", &json!({ "team": "data" }));
+            let objects = format!("register={application} job={job}");
+            stage.project.write(OBJECTS, &objects);
         }
         Self::of(stage.project)
     }
@@ -70,6 +86,16 @@ pub(crate) fn onboard() -> [&'static str; 4] {
     ["run", "onboard", "--inputs", "etl-demo.inputs.toml"]
 }
 
+/// What the command line that adopts takes, on a stage with found objects.
+const OBJECTS: &str = "objects.txt";
+
+/// The command line that adopts what was found.
+pub(crate) fn adopt(project: &Project) -> Vec<String> {
+    let objects = fs::read_to_string(project.path().join(OBJECTS)).unwrap();
+    let words = format!("adopt onboard {objects} -i app_name={APP}");
+    words.split(' ').map(str::to_owned).collect()
+}
+
 /// The runs of a project, the newest first, as `runs list` gives them.
 pub(crate) fn runs(project: &Project) -> Vec<Value> {
     let (code, runs) = project.json(&["runs", "list"]);
@@ -77,7 +103,7 @@ pub(crate) fn runs(project: &Project) -> Vec<Value> {
     runs.as_array().unwrap().clone()
 }
 
-/// The id of the newest run of a mode, `run` or `undo`, and its status.
+/// The id of the newest run of a mode, `run`, `adopt` or `undo`, and its status.
 pub(crate) fn newest(project: &Project, mode: &str) -> Option<(String, String)> {
     let runs = runs(project);
     let run = runs.iter().find(|run| run["mode"] == mode)?;

@@ -1,5 +1,6 @@
 //! The whole program from the outside: a plan cannot write and is what a run then does, an undo
-//! takes back exactly what a run did, drift is named, and waits are shown and bounded.
+//! takes back exactly what a run did, what others made is adopted, drift is named, and waits are
+//! shown and bounded.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopt;
 mod drift;
 mod exact;
 mod hostile;

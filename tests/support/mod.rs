@@ -6,6 +6,8 @@
     reason = "each test target includes this file and uses its part"
 )]
 
+pub mod elsewhere;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -168,11 +170,27 @@ impl Simulator {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> (u16, Value) {
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let headers = [headers, &[("Content-Type", "application/json")]].concat();
+        self.exchange(method, path, &headers, &body)
+    }
+
+    /// Posts a body that is no JSON.
+    pub fn post(&self, path: &str, content_type: &str, body: &str) -> (u16, Value) {
+        self.exchange("POST", path, &[("Content-Type", content_type)], body)
+    }
+
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, Value) {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(&self.http).unwrap();
-        let body = body.map(ToString::to_string).unwrap_or_default();
         let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",
             self.http,
             body.len()
         );
@@ -180,7 +198,7 @@ impl Simulator {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        request.push_str(&body);
+        request.push_str(body);
         stream.write_all(request.as_bytes()).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
