@@ -45,7 +45,7 @@ impl Stage {
         {
             let simulator = stage.project.simulator(&[]);
             let elsewhere = Elsewhere::new(&stage.project, &simulator);
-            let application = elsewhere.application(APP).principal_id;
+            let application = elsewhere.application(APP).principal;
             let job = elsewhere.job("nightly", &json!({ "team": "data" }));
             let objects = format!("register={application} job={job}");
             stage.project.write(OBJECTS, &objects);

@@ -163,7 +163,7 @@ fn plugin_inspect_tells_what_it_takes_gives_and_asks() {
     assert!(text.contains("display_name: string"), "{text}");
     assert!(text.contains("client_secret: option<secret>"), "{text}");
     assert!(
-        text.contains("entra/applications@0.1.0: find, create"),
+        text.contains("entra/applications@0.1.0: find, look-up, set-unique-name, create"),
         "{text}"
     );
     let (code, document) = project.json(&["plugin", "inspect", "register"]);

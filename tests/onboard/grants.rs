@@ -27,7 +27,8 @@ fn refused_before(project: &Project, arguments: &[&str], pieces: &[&str]) {
 
 #[test]
 fn an_import_without_a_grant_is_refused_before_anything_runs() {
-    let line = "\"entra/applications\"       = [\"create\", \"find\"]\n";
+    let line =
+        "\"entra/applications\"       = [\"create\", \"find\", \"look-up\", \"set-unique-name\"]\n";
     let project = granted(line, "");
     refused_before(
         &project,
@@ -102,8 +103,8 @@ fn denied(project: &Project, step: &str, unsent: &str, pieces: &[&str]) {
 #[test]
 fn a_function_without_a_grant_is_refused_before_anything_runs() {
     let project = granted(
-        "\"entra/applications\"       = [\"create\", \"find\"]",
-        "\"entra/applications\" = [\"find\"]",
+        "\"entra/applications\"       = [\"create\", \"find\", \"look-up\", \"set-unique-name\"]",
+        "\"entra/applications\" = [\"find\", \"look-up\", \"set-unique-name\"]",
     );
     refused_before(
         &project,
@@ -181,7 +182,7 @@ fn a_grant_of_something_unknown_is_no_grant() {
         ),
     ] {
         let project = granted(
-            "\"entra/applications\"       = [\"create\", \"find\"]",
+            "\"entra/applications\"       = [\"create\", \"find\", \"look-up\", \"set-unique-name\"]",
             line,
         );
         let ran = project.run(&PLAIN);

@@ -5,7 +5,7 @@ use lockkeeper_journal::Store;
 use serde_json::{Value, json};
 
 use crate::support::Project;
-use crate::support::elsewhere::{Application, Elsewhere};
+use crate::support::elsewhere::{Elsewhere, Ids};
 use crate::world::{
     APP, assert_same, change, job, lasting, push, requests, run, state, variants, with,
     writes_since,
@@ -21,7 +21,7 @@ const CREATIONS: [&str; 3] = [
 /// A project whose cloud has an application and a job that were made elsewhere.
 struct Found {
     project: Project,
-    application: Application,
+    application: Ids,
     job: String,
 }
 
@@ -59,7 +59,7 @@ impl Found {
     /// Adopts both; the adoption's run.
     fn adopt_both(&self) -> String {
         let objects = [
-            format!("register={}", self.application.application_id),
+            format!("register={}", self.application.application),
             format!("job={}", self.job),
         ];
         let (code, said, _) = self.adopt(&objects);
@@ -77,7 +77,7 @@ fn operations(plan: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn adopts_by(id: impl Fn(&Application) -> &String) {
+fn adopts_by(id: impl Fn(&Ids) -> &String) {
     let found = Found::new();
     let project = &found.project;
     let objects = [
@@ -90,20 +90,20 @@ fn adopts_by(id: impl Fn(&Application) -> &String) {
     assert!(said.contains("lockkeeper plan onboard"), "{said}");
     let patched = format!(
         "\"PATCH\" \"/v1.0/applications/{}\"",
-        found.application.object_id
+        found.application.object
     );
     assert_eq!(
         writes,
         [patched.as_str(), "\"POST\" \"/api/2.2/jobs/update\""]
     );
 
-    let [plain, _] = variants(project);
-    let (code, plan) = project.json(&with("plan", &plain));
+    let [simple, _] = variants(project);
+    let (code, plan) = project.json(&with("plan", &simple));
     assert_eq!(code, 0, "{plan:#}");
     for creation in CREATIONS {
         assert!(!operations(&plan).contains(&creation), "{plan:#}");
     }
-    run(project, &plain);
+    run(project, &simple);
     let mut cloud = state(project);
     let applications = cloud["entra"]["applications"].as_array().unwrap();
     let ours: Vec<_> = applications
@@ -111,7 +111,7 @@ fn adopts_by(id: impl Fn(&Application) -> &String) {
         .filter(|one| one["display_name"] == APP)
         .collect();
     assert_eq!(ours.len(), 1, "{ours:#?}");
-    assert_eq!(ours[0]["id"], json!(found.application.object_id));
+    assert_eq!(ours[0]["id"], json!(found.application.object));
     assert_eq!(cloud["databricks"]["jobs"].as_object().unwrap().len(), 1);
     let settings = &job(&mut cloud)["settings"];
     assert_eq!(settings["name"], "etl-demo-smoke");
@@ -125,17 +125,17 @@ fn adopts_by(id: impl Fn(&Application) -> &String) {
 
 #[test]
 fn an_application_is_adopted_by_its_object_id() {
-    adopts_by(|application| &application.object_id);
+    adopts_by(|application| &application.object);
 }
 
 #[test]
 fn an_application_is_adopted_by_its_application_id() {
-    adopts_by(|application| &application.application_id);
+    adopts_by(|application| &application.application);
 }
 
 #[test]
 fn an_application_is_adopted_by_its_service_principal() {
-    adopts_by(|application| &application.principal_id);
+    adopts_by(|application| &application.principal);
 }
 
 #[tokio::test]
@@ -143,10 +143,10 @@ async fn what_is_planned_after_an_adoption_is_what_is_done() {
     let found = Found::new();
     let project = &found.project;
     found.adopt_both();
-    let [plain, _] = variants(project);
+    let [simple, _] = variants(project);
     let saved = project.path().join("plan.json");
     let out = ["--out", saved.to_str().unwrap()];
-    let (code, plan) = project.json(&[&with("plan", &plain)[..], &out].concat());
+    let (code, plan) = project.json(&[&with("plan", &simple)[..], &out].concat());
     assert_eq!(code, 0, "{plan:#}");
     let (code, report) = project.json(&["run", "--plan", out[1]]);
     assert_eq!(code, 0, "{report:#}");
@@ -192,7 +192,7 @@ fn an_adoption_is_a_run_of_its_own() {
     let (code, none) = project.json(&["drift", &id]);
     assert_eq!((code, &none["differences"]), (0, &json!([])));
     change(project, |cloud| {
-        job(cloud)["settings"]["tags"]["lockkeeper"] = json!("theirs")
+        job(cloud)["settings"]["tags"]["lockkeeper"] = json!("theirs");
     });
     let (code, drift) = project.json(&["drift", &id]);
     assert_eq!(code, 7, "{drift:#}");
@@ -200,9 +200,9 @@ fn an_adoption_is_a_run_of_its_own() {
 
     // Once more, it finds all as it should be.
     change(project, |cloud| {
-        job(cloud)["settings"]["tags"]["lockkeeper"] = json!("etl-demo-smoke")
+        job(cloud)["settings"]["tags"]["lockkeeper"] = json!("etl-demo-smoke");
     });
-    let (code, said, _) = found.adopt(&[format!("register={}", found.application.principal_id)]);
+    let (code, said, _) = found.adopt(&[format!("register={}", found.application.principal)]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("nothing to change"), "{said}");
 }
@@ -290,7 +290,7 @@ fn an_id_of_another_shape_or_of_nothing_is_explained() {
     is_refused(&found, "register=4177", "App registrations");
     is_refused(
         &found,
-        &format!("job={}", found.application.object_id),
+        &format!("job={}", found.application.object),
         "which is a number",
     );
     is_refused(&found, "job=7", "the workspace has no job 7");
@@ -303,7 +303,7 @@ fn an_id_of_another_shape_or_of_nothing_is_explained() {
 #[test]
 fn an_application_that_cannot_be_ours_is_left_alone() {
     let found = Found::new();
-    let register = format!("register={}", found.application.object_id);
+    let register = format!("register={}", found.application.object);
     let applications = |cloud: &mut Value, change: &dyn Fn(&mut Value)| {
         let all = cloud["entra"]["applications"].as_array_mut().unwrap();
         change(
@@ -327,6 +327,8 @@ fn an_application_that_cannot_be_ours_is_left_alone() {
     set("owners", json!([]));
     is_refused(&found, &register, "make it an owner of the application");
     set("owners", owners);
+    let (_, runs) = found.project.json(&["runs", "list"]);
+    let resumed = runs[0]["id"].as_str().unwrap().to_owned();
     set("unique_name", json!("theirs"));
     is_refused(&found, &register, "has the unique name theirs");
     set("unique_name", Value::Null);
@@ -350,6 +352,18 @@ fn an_application_that_cannot_be_ours_is_left_alone() {
         text.contains("another application has the unique name"),
         "{text}"
     );
+    // What was in the way is gone: the first adoption goes on, as the adoption that it is.
+    change(&found.project, |cloud| {
+        let all = cloud["entra"]["applications"].as_array_mut().unwrap();
+        all.retain(|one| one["id"] != "0e0e0e0e-0000-4000-8000-00000000000e");
+    });
+    let (code, report) = found.project.json(&["resume", &resumed]);
+    assert_eq!(code, 0, "{report:#}");
+    let id = &found.application.object;
+    assert_eq!(report["adopted"], json!({ "register": id }));
+    assert_eq!(report["steps"][0]["changes"], 1);
+    assert_eq!(report["steps"][1]["result"], "not-run");
+    assert_eq!(report["outputs"], json!({}));
 }
 
 #[test]
@@ -368,13 +382,31 @@ fn a_job_that_cannot_be_ours_is_left_alone() {
     is_refused(&found, &adopt, "one notebook task");
 
     let ran = Found::new();
-    let [plain, _] = variants(&ran.project);
-    run(&ran.project, &plain);
+    let [simple, _] = variants(&ran.project);
+    run(&ran.project, &simple);
     is_refused(
         &ran,
         &format!("job={}", ran.job),
         "has the tag lockkeeper=etl-demo-smoke already",
     );
+}
+
+#[test]
+fn an_adoption_outside_a_grant_writes_nothing() {
+    let found = Found::new();
+    found.project.ok(&["init"]);
+    let file = found.project.path().join("lockkeeper.toml");
+    let granted = std::fs::read_to_string(&file).unwrap();
+    let limited = granted.replace(
+        "[\"adopt\", \"create\", \"find\", \"get\", \"update\"]",
+        "[\"create\", \"find\", \"get\", \"update\"]\n\"databricks/jobs.adopt\" = { when = \"call.name == 'theirs'\" }",
+    );
+    assert_ne!(limited, granted);
+    std::fs::write(&file, limited).unwrap();
+    let adopt = format!("job={}", found.job);
+    is_refused(&found, &adopt, "error[LK9005]");
+    let audit = std::fs::read_to_string(found.project.state().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"denied\""), "{audit}");
 }
 
 #[test]
@@ -399,7 +431,7 @@ with.display_name = \"third\"
     let file = found.project.write("two.toml", workflow);
     let file = file.to_str().unwrap();
     let seen = requests(&found.project).len();
-    let id = &found.application.application_id;
+    let id = &found.application.application;
     let adopt = |step: &str, keep: &str| {
         let (object, keep) = (format!("{step}={id}"), format!("keep={keep}"));
         let ran = found.project.run(&["adopt", file, &object, "-i", &keep]);

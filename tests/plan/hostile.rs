@@ -47,7 +47,8 @@ fn writes() -> Vec<(&'static str, Value)> {
             json!({ "unique_name": "x", "display_name": "x" }),
         ),
         ("entra/applications.delete", named.clone()),
-        ("entra/applications.purge", named),
+        ("entra/applications.purge", named.clone()),
+        ("entra/applications.set-unique-name", named),
         (
             "entra/service-principals.create",
             json!({ "application_id": app }),
@@ -128,6 +129,14 @@ fn writes() -> Vec<(&'static str, Value)> {
         (
             "databricks/jobs.update",
             json!({ "id": "1", "settings": settings }),
+        ),
+        (
+            "databricks/jobs.adopt",
+            json!({ "id": "1", "name": "x", "tag": tag }),
+        ),
+        (
+            "databricks/jobs.release",
+            json!({ "id": "1", "name": "x", "tag": tag, "former_name": "y" }),
         ),
         (
             "databricks/jobs.delete",

@@ -18,10 +18,10 @@ pub struct Elsewhere<'a> {
 
 /// The three ids of an application.
 #[derive(Clone, Debug)]
-pub struct Application {
-    pub object_id: String,
-    pub application_id: String,
-    pub principal_id: String,
+pub struct Ids {
+    pub object: String,
+    pub application: String,
+    pub principal: String,
 }
 
 impl<'a> Elsewhere<'a> {
@@ -33,7 +33,10 @@ impl<'a> Elsewhere<'a> {
             .find(|key| key.exists())
             .unwrap();
         let bytes = std::fs::read(key).unwrap();
-        let secret = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut secret = String::new();
+        for byte in bytes {
+            secret.push_str(&format!("{byte:02x}"));
+        }
         Self { simulator, secret }
     }
 
@@ -55,16 +58,16 @@ impl<'a> Elsewhere<'a> {
 
     /// Registers an application with its service principal, as the portal does: without a unique
     /// name.
-    pub fn application(&self, display_name: &str) -> Application {
+    pub fn application(&self, display_name: &str) -> Ids {
         let body = json!({ "displayName": display_name, "signInAudience": "AzureADMyOrg" });
         let made = self.send(GRAPH, "POST", "/v1.0/applications", &body);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let body = json!({ "appId": made["appId"] });
         let principal = self.send(GRAPH, "POST", "/v1.0/servicePrincipals", &body);
-        Application {
-            object_id: text(&made["id"]),
-            application_id: text(&made["appId"]),
-            principal_id: text(&principal["id"]),
+        Ids {
+            object: text(&made["id"]),
+            application: text(&made["appId"]),
+            principal: text(&principal["id"]),
         }
     }
 
