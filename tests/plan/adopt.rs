@@ -245,6 +245,21 @@ fn an_undo_gives_a_job_back_and_says_that_a_unique_name_stays() {
 }
 
 #[test]
+fn a_job_that_was_run_is_given_back_as_well() {
+    let found = Found::new();
+    let project = &found.project;
+    let mut before = state(project);
+    let adoption = found.adopt_both();
+    let [simple, _] = variants(project);
+    let id = run(project, &simple);
+    assert_ne!(job(&mut state(project)), job(&mut before));
+    project.ok(&["undo", &id, "--yes"]);
+    project.ok(&["undo", &adoption, "--yes"]);
+    let mut after = lasting(state(project));
+    assert_eq!(job(&mut after), job(&mut lasting(before)));
+}
+
+#[test]
 fn a_command_line_that_names_nothing_to_adopt_is_refused() {
     let found = Found::new();
     let job = format!("job={}", found.job);

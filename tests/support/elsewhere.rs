@@ -71,12 +71,15 @@ impl<'a> Elsewhere<'a> {
         }
     }
 
-    /// Makes a job of one notebook task with these tags; its id.
+    /// Makes a job of one notebook task with these tags, which runs as a person; its id.
     pub fn job(&self, name: &str, tags: &Value) -> String {
         let task = json!({
             "task_key": "nightly", "notebook_task": { "notebook_path": "/Shared/nightly" },
         });
-        let body = json!({ "name": name, "tags": tags, "tasks": [task], "timeout_seconds": 600 });
+        let body = json!({
+            "name": name, "tags": tags, "tasks": [task], "timeout_seconds": 600,
+            "run_as": { "user_name": "ana@contoso.com" },
+        });
         let made = self.send(DATABRICKS, "POST", "/api/2.2/jobs/create", &body);
         made["job_id"].to_string()
     }
