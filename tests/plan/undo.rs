@@ -211,6 +211,40 @@ fn steps_are_kept_on_request_and_taken_back_later() {
     );
 }
 
+/// What the workflow itself wants to stay stays, and is named.
+#[test]
+fn a_step_that_says_keep_is_kept() {
+    let project = Project::new();
+    let shipped = include_str!("../../workflows/onboard.toml");
+    let header = "[steps.job]\n";
+    assert!(shipped.contains(header));
+    project.write(
+        "kept.toml",
+        &shipped.replace(header, &format!("{header}undo = \"keep\"\n")),
+    );
+    let variant = ["kept.toml", "-i", "app_name=etl-demo"].map(str::to_owned);
+    let id = run(&project, &variant);
+    let jobs = state(&project)["databricks"]["jobs"].clone();
+    let (code, report) = project.json(&["undo", &id, "--yes"]);
+    assert_eq!(code, 0, "{report:#}");
+    let left = report["left"].as_array().unwrap();
+    let job = left.iter().find(|left| left["step"] == "job").unwrap();
+    assert_eq!(
+        (&job["expected"], &job["reason"]),
+        (&true.into(), &"kept, as asked".into()),
+        "{report:#}"
+    );
+    let now = state(&project)["databricks"]["jobs"].clone();
+    let ids = |jobs: &Value| {
+        jobs.as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((ids(&now), ids(&now).len()), (ids(&jobs), 1));
+}
+
 #[test]
 fn what_somebody_removed_already_is_no_failure() {
     let project = Project::new();

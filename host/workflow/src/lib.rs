@@ -31,8 +31,8 @@ pub use evaluate::{Decision, Failure, Scope};
 pub use expr::Expr;
 pub use graph::{dot, outline};
 pub use model::{
-    Backoff, ErrorClass, Input, Node, OnExists, Output, Piece, Record, Retry, Settle, Step,
-    Template, Undo, Workflow,
+    Backoff, ErrorClass, Input, Node, Output, Piece, Record, Retry, Settle, Step, Template, Undo,
+    Workflow,
 };
 pub use schema::schema;
 pub use source::{Source, Span, Spanned};

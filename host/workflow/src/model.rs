@@ -83,8 +83,6 @@ pub struct Step {
     pub settle: Option<Settle>,
     /// What must hold of its outputs, which are `self`.
     pub expect: Vec<Expr>,
-    /// What to do about an object that is there already.
-    pub on_exists: OnExists,
     /// How it is taken back.
     pub undo: Undo,
     /// The plugin's inputs.
@@ -179,18 +177,6 @@ pub struct Settle {
     pub timeout: u64,
 }
 
-/// What a step does about an object that is there already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnExists {
-    /// It fails.
-    Fail,
-    /// It adopts the object if it carries our mark.
-    #[default]
-    AdoptIfOwned,
-    /// It adopts the object.
-    Adopt,
-}
-
 /// How a step is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Undo {
@@ -199,8 +185,6 @@ pub enum Undo {
     Inverse,
     /// It stays.
     Keep,
-    /// By the inverse of each call, asking for each.
-    Confirm,
 }
 
 /// A named output of the workflow.

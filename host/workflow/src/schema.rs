@@ -154,8 +154,8 @@ fn step(plugin: &Value, branches: &[Value]) -> Value {
                     "timeout": { "$ref": "#/$defs/duration" },
                 },
             },
-            "on_exists": { "enum": ["fail", "adopt-if-owned", "adopt"] },
-            "undo": { "enum": ["inverse", "keep", "confirm"] },
+            "on_exists": { "enum": ["adopt-if-owned"] },
+            "undo": { "enum": ["inverse", "keep"] },
         },
     });
     if !branches.is_empty()

@@ -91,18 +91,7 @@ impl Reader<'_> {
             }
             let span = entry.key.span.clone();
             if planned.contains(&name) {
-                self.found.push(
-                    Diagnostic::error(
-                        "LK0105",
-                        self.source,
-                        span,
-                        format!("`{name}` is not supported yet"),
-                    )
-                    .label("this program cannot do what this key asks for")
-                    .help(
-                        "take it out; a run that left it unheeded would do less than the file says",
-                    ),
-                );
+                self.planned(span, &format!("`{name}`"), "key");
                 continue;
             }
             let found = Diagnostic::error(
@@ -118,6 +107,20 @@ impl Reader<'_> {
             };
             self.found.push(found);
         }
+    }
+
+    /// Refuses a part of the language that this program does not carry out yet.
+    fn planned(&mut self, span: Span, part: &str, kind: &str) {
+        self.found.push(
+            Diagnostic::error(
+                "LK0105",
+                self.source,
+                span,
+                format!("{part} is not supported yet"),
+            )
+            .label(format!("this program cannot do what this {kind} asks for"))
+            .help("take it out; a run that left it unheeded would do less than the file says"),
+        );
     }
 
     pub(super) fn check_name(&mut self, name: &Spanned<String>, what: &str) {
@@ -186,6 +189,26 @@ impl Reader<'_> {
         words: &[(&str, T)],
     ) -> Option<T> {
         let text = self.text(table, key)?;
+        self.word_of(&text, key, words)
+    }
+
+    /// One of a few words; those in `planned` are said to be not supported yet.
+    pub(super) fn supported_word<T: Copy>(
+        &mut self,
+        table: &dyn TableLike,
+        key: &str,
+        words: &[(&str, T)],
+        planned: &[&str],
+    ) -> Option<T> {
+        let text = self.text(table, key)?;
+        if planned.contains(&text.value.as_str()) {
+            self.planned(
+                text.span.clone(),
+                &format!("`{key} = \"{}\"`", *text),
+                "value",
+            );
+            return None;
+        }
         self.word_of(&text, key, words)
     }
 

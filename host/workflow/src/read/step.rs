@@ -5,7 +5,7 @@ use toml_edit::TableLike;
 use super::{Entry, Reader};
 use crate::diagnostic::Diagnostic;
 use crate::expr::Expr;
-use crate::model::{Backoff, ErrorClass, OnExists, Record, Retry, Settle, Step, Undo};
+use crate::model::{Backoff, ErrorClass, Record, Retry, Settle, Step, Undo};
 use crate::source::{Span, Spanned};
 
 const CLASSES: [(&str, ErrorClass); 8] = [
@@ -19,17 +19,10 @@ const CLASSES: [(&str, ErrorClass); 8] = [
     ("other", ErrorClass::Other),
 ];
 
-const ON_EXISTS: [(&str, OnExists); 3] = [
-    ("fail", OnExists::Fail),
-    ("adopt-if-owned", OnExists::AdoptIfOwned),
-    ("adopt", OnExists::Adopt),
-];
+/// What every plugin does about an object that is there already: it adopts what carries its mark.
+const ON_EXISTS: [(&str, ()); 1] = [("adopt-if-owned", ())];
 
-const UNDO: [(&str, Undo); 3] = [
-    ("inverse", Undo::Inverse),
-    ("keep", Undo::Keep),
-    ("confirm", Undo::Confirm),
-];
+const UNDO: [(&str, Undo); 2] = [("inverse", Undo::Inverse), ("keep", Undo::Keep)];
 
 const BACKOFF: [(&str, Backoff); 2] = [
     ("exponential", Backoff::Exponential),
@@ -76,6 +69,7 @@ impl Reader<'_> {
             );
         }
         let with = self.with(entry, table, header);
+        self.supported_word(table, "on_exists", &ON_EXISTS, &["fail", "adopt"]);
         Some(Step {
             title: self.text(table, "title").map(|title| title.value),
             when: self.expression(table, "when"),
@@ -84,10 +78,9 @@ impl Reader<'_> {
             timeout: self.seconds(table, "timeout"),
             settle: self.settle(table),
             expect: self.expect(table),
-            on_exists: self
-                .word(table, "on_exists", &ON_EXISTS)
+            undo: self
+                .supported_word(table, "undo", &UNDO, &["confirm"])
                 .unwrap_or_default(),
-            undo: self.word(table, "undo", &UNDO).unwrap_or_default(),
             // A step without a plugin stays, so that references to it are not errors as well.
             plugin: plugin.unwrap_or_else(|| Spanned::new(String::new(), entry.key.span.clone())),
             outputs: Vec::new(),
