@@ -2,7 +2,7 @@
 //! Either way the run can be gone on with.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -22,34 +22,40 @@ struct Slow {
     stage: Stage,
     simulator: Simulator,
     child: Child,
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Slow {
     fn new() -> Self {
+        let slow = Self::with(&json!({ "slow_drip": { "bytes_per_second": 10 } }));
+        while jobs(&slow.simulator).is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        slow
+    }
+
+    /// A run whose request the simulator does `action` to, once.
+    fn with(action: &Value) -> Self {
         let stage = Stage::new();
         let simulator = stage.set();
         simulator.control(
             "POST",
             "/__simulator/faults",
-            Some(&json!({
-                "method": "POST", "path": SLOW, "times": 1,
-                "action": { "slow_drip": { "bytes_per_second": 10 } },
-            })),
+            Some(&json!({ "method": "POST", "path": SLOW, "times": 1, "action": action })),
         );
-        let child = stage
+        let mut child = stage
             .project
             .command(&onboard())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while jobs(&simulator).is_empty() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let stderr = BufReader::new(child.stderr.take().unwrap());
         Self {
             stage,
             simulator,
             child,
+            stderr,
         }
     }
 
@@ -57,15 +63,22 @@ impl Slow {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
+    /// Waits until it has said a line with `piece` in it.
+    fn said(&mut self, piece: &str) {
+        let mut line = String::new();
+        while !line.contains(piece) {
+            line.clear();
+            assert!(
+                self.stderr.read_line(&mut line).unwrap() > 0,
+                "it ended without saying `{piece}`"
+            );
+        }
+    }
+
     /// Waits for the end; gives the exit code and what it still said.
     fn end(&mut self) -> (Option<i32>, String) {
         let mut said = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        self.stderr.read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap().code(), said)
     }
 
@@ -107,19 +120,27 @@ fn one_signal_ends_after_the_call_that_is_under_way() {
     }
 }
 
+/// The service names ten minutes to wait; nobody waits so long for a run that is asked to stop.
+#[test]
+fn one_signal_ends_a_wait_that_the_service_asks_for() {
+    let mut slow = Slow::with(&json!({ "throttle": { "retry_after": 600 } }));
+    slow.said("names the time to wait");
+    slow.signal(Signal::SIGINT);
+    let (code, said) = slow.end();
+    assert_eq!(code, Some(CANCELLED), "{said}");
+    assert!(
+        said.contains("stopped while waiting for the service, as asked; it last answered"),
+        "{said}"
+    );
+    assert!(jobs(&slow.simulator).is_empty());
+    slow.go_on("cancelled");
+}
+
 #[test]
 fn two_signals_end_at_once() {
     let mut slow = Slow::new();
     slow.signal(Signal::SIGINT);
-    let mut lines = BufReader::new(slow.child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Again: stop now") {
-        line.clear();
-        assert!(
-            lines.read_line(&mut line).unwrap() > 0,
-            "it ended after one signal"
-        );
-    }
+    slow.said("Again: stop now");
     slow.signal(Signal::SIGINT);
     assert_eq!(slow.child.wait().unwrap().code(), Some(CANCELLED));
     let (run, _) = newest(&slow.stage.project, "run").unwrap();

@@ -189,7 +189,7 @@ async fn no_operation_writes_in_a_plan() {
     .await
     .unwrap();
     let gate = Arc::new(RunGate::new(
-        cloud,
+        &cloud,
         Secrets::in_memory(),
         Events::new("plan", &[]),
         Mode::Plan(Box::new(Plan::new(OffsetDateTime::now_utc()))),

@@ -52,7 +52,7 @@ pub struct Cloud {
 #[derive(Clone)]
 struct Watched {
     observer: Arc<dyn Observer>,
-    deadline: Instant,
+    deadline: Option<Instant>,
 }
 
 struct Inner {
@@ -129,9 +129,9 @@ impl Cloud {
     }
 
     /// The same client, whose requests `observer` is told of, and which waits as long as a service asks for if that ends
-    /// before `deadline`.
+    /// before `deadline`; without one, as long as a default [`Budget`] lets it.
     #[must_use]
-    pub fn observed_by(&self, observer: Arc<dyn Observer>, deadline: Instant) -> Self {
+    pub fn observed_by(&self, observer: Arc<dyn Observer>, deadline: Option<Instant>) -> Self {
         Self {
             inner: self.inner.clone(),
             watched: Some(Watched { observer, deadline }),
@@ -144,10 +144,13 @@ impl Cloud {
         match &self.watched {
             None => self.send_with(request, &budget, &()).await,
             Some(Watched { observer, deadline }) => {
-                let budget = Budget {
-                    deadline: budget.deadline.min(*deadline),
-                    limit: *deadline,
-                    ..budget
+                let budget = match *deadline {
+                    None => budget,
+                    Some(deadline) => Budget {
+                        deadline: budget.deadline.min(deadline),
+                        limit: deadline,
+                        ..budget
+                    },
                 };
                 self.send_with(request, &budget, &**observer).await
             }
@@ -181,7 +184,7 @@ impl Cloud {
         let inner = &self.inner;
         let invalid = |reason| Failure::not_sent(request, Class::Invalid, "no-host", reason);
         let base = inner.target.base(&request.service).map_err(invalid)?;
-        self.limit(request, deadline).await?;
+        self.limit(request, deadline, observer).await?;
         let mut renewed = false;
         loop {
             let tenant = self.vault_tenant(&request.service);
@@ -259,7 +262,12 @@ impl Cloud {
         }
     }
 
-    async fn limit(&self, request: &Request, deadline: Instant) -> Result<(), Failure> {
+    async fn limit(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        observer: &dyn Observer,
+    ) -> Result<(), Failure> {
         let bucket = {
             let mut limits = self
                 .inner
@@ -290,10 +298,16 @@ impl Cloud {
             ));
         }
         // Even a sleep of no length lasts until the timer's next millisecond.
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        if delay.is_zero() {
+            return Ok(());
         }
-        Ok(())
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = observer.stopped() => {
+                let message = "its turn under the rate limit had not come";
+                Err(Failure::not_sent(request, Class::Throttled, "rate-limit", message).stopped())
+            }
+        }
     }
 
     fn vault_tenant(&self, service: &Service) -> Option<String> {

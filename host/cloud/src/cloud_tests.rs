@@ -63,6 +63,67 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
     assert_eq!(server.seen().len(), 1);
 }
 
+/// Has had enough as soon as it is told of a wait.
+#[derive(Default)]
+struct Impatient(tokio::sync::Notify);
+
+#[async_trait::async_trait]
+impl Observer for Impatient {
+    async fn stopped(&self) {
+        self.0.notified().await;
+    }
+
+    fn waiting(&self, _: &Request, _: &Failure, _: Duration, _: u32) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_nobody_wants_to_wait_any_more() {
+    let server = Server::plain(|_, _| {
+        Fate::json(
+            429,
+            &json!({"error_code": "REQUEST_LIMIT_EXCEEDED", "message": "slow down"}),
+        )
+        .with("Retry-After", "600")
+    })
+    .await;
+    let budget = Budget::within(Duration::from_hours(1));
+    let failure = databricks(&server)
+        .send_with(&post(), &budget, &Impatient::default())
+        .await
+        .unwrap_err();
+    assert!(failure.is_stopped(), "{failure}");
+    assert_eq!((failure.sent, failure.status), (Sent::Answered, Some(429)));
+    assert!(
+        failure
+            .message
+            .ends_with("it last answered REQUEST_LIMIT_EXCEEDED: slow down"),
+        "{failure}"
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wait_for_the_rate_limit_ends_so_too() {
+    let server = Server::plain(|_, _| Fate::json(200, &json!({}))).await;
+    let target = Target {
+        databricks_rate: Some(1),
+        ..databricks(&server).target().clone()
+    };
+    let cloud = connect(target);
+    let impatient = Impatient::default();
+    let budget = Budget::within(Duration::from_hours(1));
+    impatient.0.notify_one();
+    let failure = loop {
+        if let Err(failure) = cloud.send_with(&get(), &budget, &impatient).await {
+            break failure;
+        }
+    };
+    assert!(failure.is_stopped(), "{failure}");
+    assert_eq!(failure.sent, Sent::NotSent);
+}
+
 #[tokio::test]
 async fn a_lost_reply_is_sent_again_only_if_that_is_harmless() {
     let lose_first = |_: &Seen, before| {

@@ -93,7 +93,30 @@ pub struct Failure {
     pub sent: Sent,
 }
 
+/// The code of a wait that was ended from outside.
+const STOPPED: &str = "stopped";
+
 impl Failure {
+    /// The failure of a wait that [`Observer::stopped`](crate::Observer::stopped) has ended; what the service said last
+    /// stays in the message, and whether it can have acted stays as it was.
+    #[must_use]
+    pub fn stopped(self) -> Self {
+        Self {
+            class: Class::Unavailable,
+            message: format!(
+                "stopped while waiting for the service, as asked; it last answered {}: {}",
+                self.code, self.message
+            ),
+            code: STOPPED.to_owned(),
+            ..self
+        }
+    }
+
+    /// Whether it tells of a wait that was ended from outside.
+    pub fn is_stopped(&self) -> bool {
+        self.code == STOPPED
+    }
+
     /// A failure of this request before it was sent.
     pub fn not_sent(
         request: &Request,

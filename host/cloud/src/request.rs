@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -255,8 +256,15 @@ impl Default for Budget {
     }
 }
 
-/// Is told what happens while a request is under way.
+/// Is told what happens while a request is under way, and may end its waits.
+#[async_trait]
 pub trait Observer: Send + Sync {
+    /// Ends when nobody wants to wait any more. A try that is under way goes on; a wait before the next one ends with a
+    /// failure for which [`Failure::is_stopped`] holds.
+    async fn stopped(&self) {
+        std::future::pending::<()>().await;
+    }
+
     /// The request waits before its next try, because of `failure` at try number `attempt`.
     fn waiting(&self, request: &Request, failure: &Failure, delay: Duration, attempt: u32) {
         let _ = (request, failure, delay, attempt);
@@ -274,5 +282,5 @@ pub trait Observer: Send + Sync {
     }
 }
 
-/// Observes nothing.
+/// Observes nothing, and waits to the end.
 impl Observer for () {}

@@ -62,8 +62,10 @@ impl<'a> Patience<'a> {
         }
         self.observer
             .waiting(self.request, &failure, delay, self.tries);
-        tokio::time::sleep(delay).await;
-        Ok(())
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.observer.stopped() => Err(failure.stopped()),
+        }
     }
 }
 

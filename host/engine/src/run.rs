@@ -118,6 +118,9 @@ pub enum EngineError {
 
 impl From<lockkeeper_cloud::Failure> for EngineError {
     fn from(failure: lockkeeper_cloud::Failure) -> Self {
+        if failure.is_stopped() {
+            return Self::Halted(Halt::Cancelled);
+        }
         Self::Service(Box::new(failure))
     }
 }
@@ -205,7 +208,7 @@ impl Engine {
         let inputs = self.bind(workflow, given, now)?;
         let events = Events::new("plan", &self.listeners);
         let gate = Arc::new(RunGate::new(
-            self.cloud.clone(),
+            &self.cloud,
             Secrets::in_memory(),
             events,
             Mode::Plan(Box::new(Plan::new(now))),
@@ -487,7 +490,7 @@ impl Engine {
     /// A gate through which nothing is written.
     fn looking_gate(&self, run: &str) -> RunGate {
         RunGate::new(
-            self.cloud.clone(),
+            &self.cloud,
             Secrets::in_memory(),
             Events::new(run, &self.listeners),
             Mode::Plan(Box::new(Plan::new(OffsetDateTime::now_utc()))),
@@ -499,7 +502,7 @@ impl Engine {
     fn gate(&self, lease: &Arc<Lease>, seed: &[u8; 32]) -> Arc<RunGate> {
         let vault = Vault::new(lease.clone(), self.keys.clone());
         let gate = RunGate::new(
-            self.cloud.clone(),
+            &self.cloud,
             Secrets::sealed_in(Box::new(vault)),
             Events::new(lease.run_id(), &self.listeners),
             Mode::Apply,

@@ -294,7 +294,7 @@ impl Schedule<'_> {
             Started::Open(own) => running.push(Box::pin(async move {
                 // Even a sleep of no length lasts until the timer's next millisecond.
                 if !pause.is_zero() {
-                    tokio::time::sleep(pause).await;
+                    attempt.run.cancellation.sleep(pause).await;
                 }
                 Ended {
                     address,

@@ -220,6 +220,7 @@ pub(crate) async fn carry_out(
                 ),
                 Ok(None) if plan.went_with_what_the_step_made(item) => continue,
                 Ok(None) => ("it was there before and is gone now".to_owned(), false),
+                Err(failure) if gate.has_stopped(&failure) => return Err(Halt::Cancelled),
                 Err(failure) => (
                     format!("whether it is gone cannot be told: {failure}"),
                     false,
@@ -258,6 +259,7 @@ pub(crate) async fn carry_out(
                 continue;
             }
             (_, Some(error)) => format!("it was not deleted for good: {}", describe(&error)),
+            (Err(failure), None) if gate.has_stopped(&failure) => return Err(Halt::Cancelled),
             (Err(failure), None) => {
                 format!("whether its service keeps something of it cannot be told: {failure}")
             }

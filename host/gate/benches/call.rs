@@ -88,7 +88,7 @@ impl Bench {
         };
         let run = runtime.block_on(store.create_run(new)).unwrap();
         let gate = Arc::new(RunGate::new(
-            cloud,
+            &cloud,
             Secrets::in_memory(),
             Events::new(&run, &[]),
             Mode::Apply,

@@ -22,7 +22,7 @@ pub use record::{Ended, Intent};
 pub use run::{Mode, RunGate};
 
 use crate::call::Call;
-use crate::event::ListenerError;
+use crate::event::{Event, ListenerError};
 use crate::operation::{Class, Object, Observed};
 use crate::operations;
 use crate::policy::{Grants, Use};
@@ -96,6 +96,7 @@ impl StepGate {
         durable: Box<dyn Durable>,
     ) -> Self {
         let watch = Watch {
+            cancellation: run.cancellation.clone(),
             events: run.events.clone(),
             step: step.to_owned(),
             requests: match &run.mode {
@@ -104,7 +105,9 @@ impl StepGate {
             },
         };
         Self {
-            cloud: run.cloud.observed_by(Arc::new(watch), deadline.into()),
+            cloud: run
+                .cloud
+                .observed_by(Arc::new(watch), Some(deadline.into())),
             run,
             step: step.to_owned(),
             grants,
@@ -169,7 +172,29 @@ impl StepGate {
                 }
             },
         };
-        Ok(result.map_err(|failure| error_value(&failure)))
+        match result {
+            Err(failure) if self.run.has_stopped(&failure) => {
+                Err(self.halted(failure.to_string())?)
+            }
+            result => Ok(result.map_err(|failure| error_value(&failure))),
+        }
+    }
+
+    /// What a fault in the record of a call means.
+    fn faulted(&self, fault: Fault) -> Result<Halt, ListenerError> {
+        match fault {
+            // The effect had to wait, and nobody wanted to wait any more.
+            Fault::Stopped(why) if self.run.cancellation.is_set() => self.halted(why),
+            fault => Ok(Halt::Journal(fault)),
+        }
+    }
+
+    /// The halt of a call that waited when the run was asked to stop. Its end is not recorded: whoever resumes the run
+    /// finds out what became of it, as after a crash.
+    fn halted(&self, why: String) -> Result<Halt, ListenerError> {
+        let note = Event::StepNote { message: why };
+        self.run.events.tell(Some(&self.step), &note)?;
+        Ok(Halt::Cancelled)
     }
 
     fn mark(&self) -> String {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use lockkeeper_cloud::{Class, Failure, Method, Observer, Request, Service};
 
+use crate::Cancellation;
 use crate::event::{Event, Events};
 
 /// How many requests have left the host; sign-ins, which change nothing, are not counted.
@@ -28,14 +30,30 @@ impl Requests {
     }
 }
 
+/// Ends the waits of a run's requests when the run is asked to stop.
+pub(crate) struct Stop(pub(crate) Cancellation);
+
+#[async_trait]
+impl Observer for Stop {
+    async fn stopped(&self) {
+        self.0.set().await;
+    }
+}
+
 /// Listens to the requests of one step.
 pub(crate) struct Watch {
+    pub(crate) cancellation: Cancellation,
     pub(crate) events: Events,
     pub(crate) step: String,
     pub(crate) requests: Arc<Requests>,
 }
 
+#[async_trait]
 impl Observer for Watch {
+    async fn stopped(&self) {
+        self.cancellation.set().await;
+    }
+
     fn waiting(&self, request: &Request, failure: &Failure, delay: Duration, _attempt: u32) {
         let asked = if failure.retry_after.is_some() {
             ", which names the time to wait"

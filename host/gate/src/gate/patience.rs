@@ -37,12 +37,18 @@ pub(super) async fn perform(
             Ok(output) => return Ok(output),
             Err(failure) => failure,
         };
+        if failure.is_stopped() {
+            return Err(failure);
+        }
         if failure.sent == Sent::MaybeHandled {
             lost = true;
         } else if !lost || failure.class != FailureClass::Unavailable {
             return Err(failure);
         }
-        let Some(delay) = pause.next_within(run, deadline.min(Instant::now() + VISIBILITY)) else {
+        if run.cancellation.is_set() {
+            return Err(failure.stopped());
+        }
+        let Some(delay) = pause.next_within(deadline.min(Instant::now() + VISIBILITY)) else {
             return Err(Failure {
                 sent: Sent::MaybeHandled,
                 ..failure
@@ -97,7 +103,10 @@ where
         if !(failure.may_be_replication() && run.is_about_something_made(&call.arguments)) {
             return Err(failure);
         }
-        let Some(delay) = pause.next_within(run, deadline) else {
+        if run.cancellation.is_set() {
+            return Err(failure.stopped());
+        }
+        let Some(delay) = pause.next_within(deadline) else {
             return Err(Failure {
                 class: FailureClass::NotYetVisible,
                 ..failure
@@ -120,10 +129,10 @@ where
 pub(super) struct Pause(u32);
 
 impl Pause {
-    /// The next pause, unless it would end after `deadline` or the run is asked to stop.
-    pub(super) fn next_within(&mut self, run: &RunGate, deadline: Instant) -> Option<Duration> {
+    /// The next pause, unless it would end after `deadline`.
+    pub(super) fn next_within(&mut self, deadline: Instant) -> Option<Duration> {
         let delay = Duration::from_millis(250 << self.0.min(7)).min(Duration::from_secs(30));
         self.0 += 1;
-        (!run.cancellation.is_set() && Instant::now() + delay < deadline).then_some(delay)
+        (Instant::now() + delay < deadline).then_some(delay)
     }
 }

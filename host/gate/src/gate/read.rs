@@ -5,7 +5,7 @@ use lockkeeper_journal::{Edge, Entry};
 use lockkeeper_types::Value;
 
 use super::patience::visible;
-use super::record::{Ended, denied, facts, from_value, to_value, unsendable};
+use super::record::{Ended, denied, ended, facts, from_value, unsendable};
 use super::{Halt, StepGate};
 use crate::call::Call;
 use crate::definition::Definition;
@@ -31,25 +31,19 @@ impl StepGate {
         let facts = facts(definition, &object, &mark, &digest, call);
         let effect = async {
             let granted = grants.decide(&call.operation, &call.arguments, &mut used);
-            let ended = if let Err(denial) = granted {
-                Ended::Failed(denied(&call.operation, &denial.to_string()))
-            } else if let Some(failure) = unsendable(call) {
-                Ended::Failed(failure)
-            } else {
-                {
-                    let context = Context {
-                        cloud: &cloud,
-                        secrets: &run.secrets,
-                        mark: &mark,
-                    };
-                    visible(&run, &step, call, deadline, || {
-                        definition.send(&call.arguments, &context)
-                    })
-                    .await
-                    .into()
-                }
+            if let Err(denial) = granted {
+                return ended(Err(denied(&call.operation, &denial.to_string())));
+            }
+            if let Some(failure) = unsendable(call) {
+                return ended(Err(failure));
+            }
+            let context = Context {
+                cloud: &cloud,
+                secrets: &run.secrets,
+                mark: &mark,
             };
-            to_value(&ended)
+            let attempt = || definition.send(&call.arguments, &context);
+            ended(visible(&run, &step, call, deadline, attempt).await)
         };
         let entry = Entry {
             kind: "read",
@@ -57,7 +51,10 @@ impl StepGate {
             edge: Edge::Cheap,
             facts,
         };
-        let recorded = self.durable.effect(entry, Box::pin(effect)).await?;
+        let recorded = match self.durable.effect(entry, Box::pin(effect)).await {
+            Ok(recorded) => recorded,
+            Err(fault) => return Err(self.faulted(fault)?),
+        };
         self.replaying = recorded.replayed;
         if recorded.replayed {
             // Counted again, so that a limit holds over a resumed step as a whole.

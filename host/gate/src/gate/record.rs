@@ -41,6 +41,15 @@ impl From<Result<Value, Failure>> for Ended {
         }
     }
 }
+
+/// How a call ended, for the record; nothing is recorded of one that stopped waiting.
+pub(super) fn ended(result: Result<Value, Failure>) -> Result<Value, Fault> {
+    match result {
+        Err(failure) if failure.is_stopped() => Err(Fault::Stopped(failure.to_string())),
+        result => to_value(&Ended::from(result)),
+    }
+}
+
 pub(super) const NOT_GRANTED: &str = "NotGranted";
 
 pub(super) fn denied(operation: &str, message: &str) -> Failure {

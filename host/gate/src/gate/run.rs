@@ -1,7 +1,7 @@
 //! What all steps of a run share at the gate.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockkeeper_cloud::{Cloud, Failure};
 use lockkeeper_types::Value;
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::record::no_such;
 use crate::call::Call;
 use crate::operation::{Context, Object, Observed};
+use crate::watch::Stop;
 use crate::{Cancellation, Events, Plan, Secrets, Written, operations};
 
 /// What all steps of a run share.
@@ -39,14 +40,14 @@ pub enum Mode {
 impl RunGate {
     /// A run's gate.
     pub fn new(
-        cloud: Cloud,
+        cloud: &Cloud,
         secrets: Secrets,
         events: Events,
         mode: Mode,
         cancellation: Cancellation,
     ) -> Self {
         Self {
-            cloud,
+            cloud: cloud.observed_by(Arc::new(Stop(cancellation.clone())), None),
             secrets,
             events,
             mode,
@@ -104,6 +105,11 @@ impl RunGate {
         };
         let object = definition.object(&call.arguments)?;
         Ok((object, definition.state(&call.arguments, &context).await?))
+    }
+
+    /// Whether `failure` is only that the run was asked to stop while a service was waited for.
+    pub fn has_stopped(&self, failure: &Failure) -> bool {
+        self.cancellation.is_set() && failure.is_stopped()
     }
 
     pub(super) fn is_about_something_made(&self, arguments: &Value) -> bool {

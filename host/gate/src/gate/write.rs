@@ -7,7 +7,9 @@ use lockkeeper_journal::{Edge, Entry, Fault};
 use lockkeeper_types::Value;
 
 use super::patience::{Pause, perform, visible};
-use super::record::{Ended, Intent, NOT_GRANTED, denied, facts, from_value, to_value, unsendable};
+use super::record::{
+    Ended, Intent, NOT_GRANTED, denied, ended, facts, from_value, to_value, unsendable,
+};
 use super::{Halt, StepGate};
 use crate::call::Call;
 use crate::definition::Definition;
@@ -107,6 +109,9 @@ impl StepGate {
                         Ok(before) => Intent::Sent {
                             before: before.unwrap_or_default(),
                         },
+                        Err(failure) if failure.is_stopped() => {
+                            return Err(Fault::Stopped(failure.to_string()));
+                        }
                         Err(failure) => Intent::Refused(failure),
                     }
                 }
@@ -119,7 +124,10 @@ impl StepGate {
             edge: Edge::Durable,
             facts: passage.facts.clone(),
         };
-        let recorded = self.durable.effect(entry, Box::pin(prepare)).await?;
+        let recorded = match self.durable.effect(entry, Box::pin(prepare)).await {
+            Ok(recorded) => recorded,
+            Err(fault) => return Err(self.faulted(fault)?),
+        };
         if recorded.replayed {
             // Counted again, so that a limit holds over a resumed step as a whole.
             let _ = self
@@ -175,12 +183,12 @@ impl StepGate {
             };
             let sent = perform(&run, &step, *definition, call, &context, deadline, lost).await;
             match sent {
-                Err(failure) if failure.sent == Sent::MaybeHandled => {
+                Err(failure) if failure.sent == Sent::MaybeHandled && !failure.is_stopped() => {
                     let why = failure.to_string();
                     undecided = Some(failure);
                     Err(Fault::Stopped(why))
                 }
-                decided => to_value(&Ended::from(decided)),
+                decided => ended(decided),
             }
         };
         // An outcome that the power takes away is found again by the call's class; only an issued
@@ -200,7 +208,8 @@ impl StepGate {
             (Err(Fault::Stopped(_)), Some(failure)) => {
                 return Err(self.unknown(event, failure)?);
             }
-            (recorded, _) => recorded?,
+            (Err(fault), _) => return Err(self.faulted(fault)?),
+            (Ok(recorded), _) => recorded,
         };
         self.replaying = recorded.replayed;
         let result = match from_value::<Ended>(&recorded.value)? {
@@ -242,7 +251,10 @@ impl StepGate {
                 continue;
             }
             in_a_row = 0;
-            let Some(delay) = pause.next_within(&run, deadline) else {
+            if run.cancellation.is_set() {
+                return Ok(());
+            }
+            let Some(delay) = pause.next_within(deadline) else {
                 return Ok(());
             };
             self.run.events.tell(
