@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cloud;
-use crate::support::Project;
+use crate::support::{Project, Ran};
 
 const PLAIN: [&str; 4] = ["run", "onboard", "-i", "app_name=etl-demo"];
 
@@ -101,19 +101,49 @@ fn a_server_that_is_gone() {
     document["https"] = json!(closed);
     std::fs::write(&serving, document.to_string()).unwrap();
     let ran = project.run(&PLAIN);
-    assert_eq!(ran.code(), 3, "{}", ran.stderr());
-    assert!(
-        ran.stderr().contains("cannot sign in to target `sim`"),
-        "{}",
-        ran.stderr()
-    );
-    assert!(
-        ran.stderr().contains("Connection refused"),
-        "{}",
-        ran.stderr()
-    );
-    assert_eq!(ran.stdout(), "");
+    unreachable(&ran, "sim", "login.microsoftonline.com:443");
     simulator.stop();
+}
+
+/// The message names the server, what it most likely means and what to look at.
+fn unreachable(ran: &Ran, target: &str, server: &str) {
+    assert_eq!(ran.code(), 1, "{}", ran.stderr());
+    for piece in [
+        &format!("cannot reach target `{target}`, so nothing was run: "),
+        &format!("no connection to {server}: "),
+        "Connection refused",
+        "help: check the network, its name service (DNS) and firewall",
+        &format!("`workspace` of target `{target}`"),
+        "proxy",
+    ] {
+        assert!(ran.stderr().contains(piece), "{piece}\n{}", ran.stderr());
+    }
+    assert_eq!(ran.stdout(), "");
+}
+
+#[test]
+fn a_workspace_that_is_gone() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let project = Project::new();
+    project.ok(&["init"]);
+    let text = std::fs::read_to_string(project.path().join("lockkeeper.toml")).unwrap();
+    project.write(
+        "lockkeeper.toml",
+        &format!(
+            "{text}\n[targets.dev]\nworkspace = \"http://{closed}\"\nauth = {{ kind = \"databricks-pat\", token = {{ env = \"TOKEN\" }} }}\n"
+        ),
+    );
+    let ran = project
+        .command(&[&PLAIN[..], &["--target", "dev"]].concat())
+        .env("TOKEN", "not-a-real-token")
+        .output()
+        .map(Ran)
+        .unwrap();
+    unreachable(&ran, "dev", &closed.to_string());
+    assert!(!ran.stderr().contains("not-a-real-token"));
 }
 
 #[test]
@@ -122,7 +152,21 @@ fn a_target_without_what_it_needs() {
     project.ok(&["init"]);
     let text = std::fs::read_to_string(project.path().join("lockkeeper.toml")).unwrap();
     for (target, code, piece) in [
-        ("tenant_id = \"t\"", 3, "az not found on PATH"),
+        (
+            "tenant_id = \"t\"",
+            2,
+            "lockkeeper.toml has no `workspace`, and step `register` calls Databricks",
+        ),
+        (
+            "tenant_id = \"t\"",
+            2,
+            "help: add under [targets.dev]: workspace = \"https://adb-",
+        ),
+        (
+            "tenant_id = \"t\"\nworkspace = \"adb-1.2.azuredatabricks.net\"",
+            3,
+            "az not found on PATH",
+        ),
         (
             "tenant_id = \"11111111-2222-4333-8444-555555555555\"\nworkspace = \"http://127.0.0.1:1\"\nauth = { kind = \"client-secret\", client_id = \"c\", secret = { env = \"NOT_SET\" } }",
             3,

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use lockkeeper_cloud::{Cloud, Credentials, Endpoints, SecretSource, SecretString, Target};
+use lockkeeper_cloud::{
+    Class, Cloud, ConnectError, Credentials, Endpoints, Failure, SecretSource, SecretString, Target,
+};
 use lockkeeper_gate::KeyRing;
 use lockkeeper_simulator::{Options, Profile, Running, StartError, StoreError};
 use serde::{Deserialize, Serialize};
@@ -116,17 +118,44 @@ pub(crate) async fn connect(
         Place::Cloud(target) => (*target, None),
         Place::Simulator => simulated(project, asked, printer).await?,
     };
-    let cloud = Cloud::connect(target).await.map_err(|error| {
-        Problem::new(
+    let cloud = Cloud::connect(target).await.map_err(|error| match error {
+        ConnectError::Failure(failure) => unusable(&name, &failure),
+        ConnectError::Config(_) => Problem::new(
             Exit::SignIn,
             format!("cannot connect to target `{name}`: {error}"),
-        )
+        ),
     })?;
     Ok(Connection {
         name,
         cloud,
         simulator,
     })
+}
+
+/// Why the target called `name` is of no use: nothing answers there, or nobody is signed in.
+pub(crate) fn unusable(name: &str, failure: &Failure) -> Problem {
+    let unreachable =
+        failure.status.is_none() && (failure.class == Class::Unavailable || failure.code == "tls");
+    if unreachable {
+        return Problem::new(
+            Exit::Failed,
+            format!("cannot reach target `{name}`, so nothing was run: {failure}"),
+        )
+        .help(format!(
+            "check the network, its name service (DNS) and firewall from this machine, and the address in `workspace` of target `{name}`; lockkeeper connects directly and takes no notice of proxy settings"
+        ));
+    }
+    match failure.class {
+        Class::Unavailable | Class::Throttled => Problem::new(
+            Exit::Failed,
+            format!("target `{name}` does not answer as it should, so nothing was run: {failure}"),
+        )
+        .help("try again later"),
+        _ => Problem::new(
+            Exit::SignIn,
+            format!("cannot sign in to target `{name}`: {failure}"),
+        ),
+    }
 }
 
 async fn simulated(

@@ -113,6 +113,11 @@ impl Project {
         })
     }
 
+    /// Where the operator's file is, or would be.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.root.join(FILE)
+    }
+
     /// The state folder.
     pub(crate) fn state(&self) -> PathBuf {
         let configured = self

@@ -194,6 +194,12 @@ async fn a_refused_connection_means_not_sent() {
         (failure.class, failure.sent, failure.code.as_str()),
         (Class::Unavailable, Sent::NotSent, "connect")
     );
+    assert!(
+        failure
+            .message
+            .starts_with(&format!("no connection to {free}: ")),
+        "{failure}"
+    );
 }
 
 #[tokio::test]

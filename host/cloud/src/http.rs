@@ -56,12 +56,12 @@ pub(crate) struct Lost {
 }
 
 impl Lost {
-    /// Time ran out with the request possibly under way.
-    pub(crate) fn deadline() -> Self {
+    /// Time ran out with the request possibly under way to `server`.
+    pub(crate) fn deadline(server: &str) -> Self {
         Self {
             class: Class::Unavailable,
             code: "timeout",
-            message: "no complete reply came before the deadline".to_owned(),
+            message: format!("no complete reply came from {server} before the deadline"),
             sent: Sent::MaybeHandled,
         }
     }
@@ -112,9 +112,10 @@ impl Http {
                 sent: Sent::NotSent,
             });
         }
-        match tokio::time::timeout_at(deadline, self.unbounded(request)).await {
+        let server = server(request.url());
+        match tokio::time::timeout_at(deadline, self.unbounded(request, &server)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Lost::deadline()),
+            Err(_) => Err(Lost::deadline(&server)),
         }
     }
 
@@ -124,8 +125,9 @@ impl Http {
             || (url.host_str() == Some(METADATA) && !self.simulated)
     }
 
-    async fn unbounded(&self, request: reqwest::Request) -> Result<Raw, Lost> {
-        let mut response = self.client.execute(request).await.map_err(lost)?;
+    async fn unbounded(&self, request: reqwest::Request, server: &str) -> Result<Raw, Lost> {
+        let executed = self.client.execute(request).await;
+        let mut response = executed.map_err(|error| lost(error, server))?;
         let status = response.status().as_u16();
         let headers = response
             .headers()
@@ -149,7 +151,7 @@ impl Http {
                 Ok(None) => break,
                 // A refusal is a refusal, even if its text is lost.
                 Err(_) if (400..500).contains(&status) => break,
-                Err(error) => return Err(lost(error)),
+                Err(error) => return Err(lost(error, server)),
             }
         }
         Ok(Raw {
@@ -180,7 +182,16 @@ impl Resolve for OneAddress {
     }
 }
 
-fn lost(error: reqwest::Error) -> Lost {
+/// The host and port of an address.
+fn server(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn lost(error: reqwest::Error, server: &str) -> Lost {
     let error = error.without_url();
     let (class, code, sent) = if is_tls(&error) {
         (Class::Other, "tls", Sent::NotSent)
@@ -196,13 +207,16 @@ fn lost(error: reqwest::Error) -> Lost {
         (Class::Unavailable, "connection-lost", Sent::MaybeHandled)
     };
     let message = match code {
-        "dns" => format!("the host name does not resolve: {}", chain(&error)),
-        "connect" => format!("no connection: {}", chain(&error)),
-        "tls" => format!(
-            "the server's certificate or TLS is not acceptable: {}",
+        "dns" => format!(
+            "the host name of {server} does not resolve: {}",
             chain(&error)
         ),
-        _ => format!("no complete reply came: {}", chain(&error)),
+        "connect" => format!("no connection to {server}: {}", chain(&error)),
+        "tls" => format!(
+            "the certificate or TLS of {server} is not acceptable: {}",
+            chain(&error)
+        ),
+        _ => format!("no complete reply came from {server}: {}", chain(&error)),
     };
     Lost {
         class,

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockkeeper_engine::{Engine, PlanReport, RunReport, RunResult};
+use lockkeeper_engine::{Catalogue, Engine, PlanReport, RunReport, RunResult};
 use lockkeeper_gate::{Cancellation, Listener};
 use lockkeeper_journal::{Mode, Store};
 use lockkeeper_types::Value;
-use lockkeeper_workflow::{Checked, Source, Workflow};
+use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
 
 use crate::args;
 use crate::audit::Audit;
-use crate::connect::{Connection, connect};
+use crate::connect::{Connection, connect, unusable};
 use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::printer::Printer;
@@ -46,16 +46,12 @@ impl Session {
         files::make_folder(&project.state())?;
         let store = open_journal(project)?;
         let connection = connect(project, target, printer).await?;
+        needs_workspace(project, &workflow, &catalogue, &connection)?;
         let actor = connection
             .cloud
             .actor()
             .await
-            .map_err(|failure| {
-                Problem::new(
-                    Exit::SignIn,
-                    format!("cannot sign in to target `{}`: {failure}", connection.name),
-                )
-            })?
+            .map_err(|failure| unusable(&connection.name, &failure))?
             .id;
         let width = workflow
             .steps
@@ -97,6 +93,42 @@ impl Session {
         drop(self.engine);
         self.connection.close().await;
     }
+}
+
+/// Refuses a target without a workspace where a step calls Databricks, before anybody signs in.
+fn needs_workspace(
+    project: &Project,
+    workflow: &Workflow,
+    catalogue: &Catalogue,
+    connection: &Connection,
+) -> Result<(), Problem> {
+    if connection.cloud.target().workspace.is_some() {
+        return Ok(());
+    }
+    let calls_databricks = |plugin: &str| {
+        let imports = catalogue.signature(plugin).map(|found| &found.imports);
+        let mut imports = imports.into_iter().flatten();
+        imports.any(|import| import.interface.starts_with("databricks/"))
+    };
+    let Some(step) = workflow
+        .steps
+        .iter()
+        .find(|step| calls_databricks(&step.plugin))
+    else {
+        return Ok(());
+    };
+    let (name, file) = (&connection.name, project.file());
+    Err(Problem::new(
+        Exit::Usage,
+        format!(
+            "target `{name}` in {} has no `workspace`, and step `{}` calls Databricks",
+            file.display(),
+            step.name.as_str()
+        ),
+    )
+    .help(format!(
+        "add under [targets.{name}]: workspace = \"https://adb-1234567890123456.7.azuredatabricks.net\" (or `workspace_resource_id`, the workspace's Azure id)"
+    )))
 }
 
 pub(super) fn open_journal(project: &Project) -> Result<Store, Problem> {

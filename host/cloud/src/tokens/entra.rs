@@ -76,7 +76,10 @@ impl Tokens {
                     message,
                 ))
             }
-            (Err(_), None) => Err(Failure::lost(&request, &Lost::deadline(), &self.masker)),
+            (Err(_), None) => {
+                let lost = Lost::deadline("the token's issuer");
+                Err(Failure::lost(&request, &lost, &self.masker))
+            }
         }
     }
 
