@@ -112,7 +112,8 @@ fn a_function_without_a_grant_is_refused_before_anything_runs() {
         &[
             "error[LK0401]",
             "entra/applications.create",
-            "\"entra/applications\" = [\"create\"]",
+            "let `[grants.register]` in lockkeeper.toml say:",
+            "\"entra/applications\" = [\"find\", \"create\"]",
         ],
     );
 }
@@ -129,8 +130,9 @@ fn arguments_outside_a_grant_write_nothing() {
         "/rule-sets",
         &[
             "databricks/roles.grant",
-            "servicePrincipal.manager",
-            "[grants.grant]",
+            "does not hold for call.role = \"servicePrincipal.user\"",
+            "change the line \"databricks/roles.grant\" under [grants.grant] of lockkeeper.toml",
+            "its `when` has to hold for this call as well",
         ],
     );
 }
@@ -157,7 +159,10 @@ fn a_call_too_many_is_refused() {
         &project,
         "grant",
         "/jobs/create",
-        &["\"databricks/roles.grant\" = { max_calls = 2 }"],
+        &[
+            "change the line \"databricks/roles.grant\" under [grants.grant]",
+            "max_calls = 2 or more",
+        ],
     );
     let granted = cloud::writes(&project);
     let granted = granted

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lockkeeper_gate::{Grants, Policy};
+use lockkeeper_gate::{Grants, Policy, Remedy};
 use lockkeeper_runtime::{LoadError, Plugin, Runtime};
 use lockkeeper_types::Signature;
 use lockkeeper_workflow::{Denied, Plugins};
@@ -86,7 +86,9 @@ impl Plugins for Catalogue {
             .into_iter()
             .map(|denial| Denied {
                 operation: denial.operation,
-                grant: denial.grant,
+                grant: match denial.remedy {
+                    Remedy::Add(line) | Remedy::Change { to: line, .. } => line,
+                },
             })
             .collect()
     }

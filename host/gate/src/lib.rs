@@ -22,7 +22,7 @@ pub use event::{CallEvent, Event, Events, Listener, ListenerError, Outcome};
 pub use gate::{Ended, Halt, Intent, Mode, RunGate, Settle, StepGate, error_value};
 pub use operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 pub use plan::{Change, Plan, PlannedCall};
-pub use policy::{Denial, Grants, Policy, PolicyError};
+pub use policy::{Denial, Grants, Policy, PolicyError, Remedy};
 pub use sealing::{Key, KeyError, KeyRing, Vault};
 pub use secrets::{SealedStore, SecretRef, Secrets};
 pub use undo::{Open, Record, Written};

@@ -29,7 +29,9 @@ pub struct Grants {
 
 #[derive(Clone, Debug)]
 struct Rule {
-    /// `entra/applications`, as the operator wrote it.
+    /// `entra/applications` or `entra/applications.create`, as the operator wrote it.
+    key: String,
+    /// `entra/applications`
     interface: String,
     /// The functions it covers; all of the interface's when absent.
     functions: Option<Vec<String>>,
@@ -78,17 +80,37 @@ pub struct Denial {
     pub operation: String,
     /// Why, in one sentence.
     pub reason: String,
-    /// The line to add to the plugin's table of grants in `lockkeeper.toml`.
-    pub grant: String,
+    /// What would allow it in the plugin's table of grants in `lockkeeper.toml`.
+    pub remedy: Remedy,
+}
+
+/// A change of the operator's file that would allow what was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A line that is missing.
+    Add(String),
+    /// A line that is there and says less.
+    Change {
+        /// Its key, as it stands in the file.
+        key: String,
+        /// What it has to say.
+        to: String,
+    },
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}; to allow it, add to lockkeeper.toml under [grants.{}]: {}",
-            self.reason, self.plugin, self.grant
-        )
+        let Self { plugin, reason, .. } = self;
+        match &self.remedy {
+            Remedy::Add(line) => write!(
+                f,
+                "{reason}; to allow it, add to lockkeeper.toml under [grants.{plugin}]: {line}"
+            ),
+            Remedy::Change { key, to } => write!(
+                f,
+                "{reason}; to allow it, change the line {key:?} under [grants.{plugin}] of lockkeeper.toml: {to}"
+            ),
+        }
     }
 }
 
@@ -196,6 +218,7 @@ impl Rule {
                 .map_err(|error| format!("`when` is not an expression: {error}"))?;
         }
         Ok(Self {
+            key: key.to_owned(),
             interface: interface.to_owned(),
             functions,
             when,
@@ -230,6 +253,7 @@ impl Grants {
         let rules = interfaces
             .into_iter()
             .map(|interface| Rule {
+                key: interface.to_owned(),
                 interface: interface.to_owned(),
                 functions: None,
                 when: None,
@@ -261,10 +285,6 @@ impl Grants {
                 })
                 .collect();
             if !uncovered.is_empty() {
-                let functions: Vec<_> = uncovered
-                    .iter()
-                    .map(|function| format!("\"{function}\""))
-                    .collect();
                 missing.push(Denial {
                     plugin: self.plugin.clone(),
                     operation: format!("{}.{}", import.interface, uncovered.join(", ")),
@@ -274,11 +294,38 @@ impl Grants {
                         uncovered.join(", "),
                         import.interface
                     ),
-                    grant: format!("\"{}\" = [{}]", import.interface, functions.join(", ")),
+                    remedy: self.covering(&import.interface, &uncovered),
                 });
             }
         }
         missing
+    }
+
+    /// What would cover functions of an interface that nothing covers yet. A key stands in a file once,
+    /// so a line that is there is changed.
+    fn covering(&self, interface: &str, functions: &[&str]) -> Remedy {
+        let there = self.rules.iter().find(|rule| rule.key == interface);
+        let granted = there.and_then(|rule| rule.functions.as_ref());
+        let all: Vec<String> = granted
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .chain(functions.iter().copied())
+            .map(|function| format!("\"{function}\""))
+            .collect();
+        let list = format!("[{}]", all.join(", "));
+        match there {
+            None => Remedy::Add(format!("\"{interface}\" = {list}")),
+            Some(rule) if rule.when.is_none() && rule.max_calls.is_none() => Remedy::Change {
+                key: interface.to_owned(),
+                to: format!("\"{interface}\" = {list}"),
+            },
+            Some(_) => {
+                let lines = functions.iter();
+                let lines = lines.map(|function| format!("\"{interface}.{function}\" = \"*\""));
+                Remedy::Add(lines.collect::<Vec<_>>().join("\n"))
+            }
+        }
     }
 
     /// Whether the call is granted, counting it against the rule that allows it.
@@ -288,7 +335,6 @@ impl Grants {
             return Ok(());
         }
         let mut refusal = None;
-        let mut wanted = "\"*\"".to_owned();
         for (index, rule) in self.rules.iter().enumerate() {
             if !rule.covers(interface, function) {
                 continue;
@@ -296,27 +342,62 @@ impl Grants {
             if let Some(expression) = &rule.when
                 && !holds(expression, arguments)
             {
-                refusal = Some(format!("`{expression}` does not hold for its arguments"));
+                refusal = Some((
+                    format!(
+                        "`{expression}` does not hold for {}",
+                        about(expression, arguments)
+                    ),
+                    rule,
+                    "its `when` has to hold for this call as well".to_owned(),
+                ));
                 continue;
             }
             let count = used.counts.entry(index).or_default();
             if let Some(max) = rule.max_calls
                 && *count >= max
             {
-                refusal = Some(format!("its max_calls of {max} is used up"));
-                wanted = format!("{{ max_calls = {} }}", max + 1);
+                refusal = Some((
+                    format!("its max_calls of {max} is used up"),
+                    rule,
+                    format!("max_calls = {} or more", max + 1),
+                ));
                 continue;
             }
             *count += 1;
             return Ok(());
         }
-        let why = refusal.unwrap_or_else(|| "no grant covers it".to_owned());
+        let (why, remedy) = match refusal {
+            None => (
+                "no grant covers it".to_owned(),
+                Remedy::Add(format!("\"{operation}\" = \"*\"")),
+            ),
+            Some((why, rule, to)) => {
+                let key = rule.key.clone();
+                (why, Remedy::Change { key, to })
+            }
+        };
         Err(Denial {
             plugin: self.plugin.clone(),
             operation: operation.to_owned(),
             reason: format!("plugin `{}` may not call {operation}: {why}", self.plugin),
-            grant: format!("\"{operation}\" = {wanted}"),
+            remedy,
         })
+    }
+}
+
+/// The arguments that an expression looks at, for people.
+fn about(expression: &str, arguments: &Value) -> String {
+    let named: Vec<String> = arguments
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| expression.contains(&format!("call.{name}")))
+        .map(|(name, value)| format!("call.{name} = {value}"))
+        .collect();
+    if named.is_empty() {
+        "its arguments".to_owned()
+    } else {
+        named.join(", ")
     }
 }
 
@@ -357,11 +438,23 @@ mod tests {
             import("step/progress", &["report"]),
         ]);
         assert_eq!(missing.len(), 1);
-        assert_eq!(missing[0].grant, "\"entra/applications\" = [\"create\"]");
+        let line = "\"entra/applications\" = [\"find\", \"create\"]";
+        assert_eq!(
+            missing[0].remedy,
+            Remedy::Change {
+                key: "entra/applications".to_owned(),
+                to: line.to_owned()
+            },
+            "a second line with the same key would be no TOML"
+        );
+        let fresh = grants.missing(&[import("entra/credentials", &["prove"])]);
+        let line = "\"entra/credentials\" = [\"prove\"]";
+        assert_eq!(fresh[0].remedy, Remedy::Add(line.to_owned()));
         let denial = grants
             .decide("entra/applications.create", &json!({}), &mut Use::default())
             .unwrap_err();
-        assert_eq!(denial.grant, "\"entra/applications.create\" = \"*\"");
+        let line = "\"entra/applications.create\" = \"*\"";
+        assert_eq!(denial.remedy, Remedy::Add(line.to_owned()));
     }
 
     #[test]
@@ -372,10 +465,12 @@ mod tests {
         let mut used = Use::default();
         let as_user = json!({ "role": "servicePrincipal.user" });
         let as_manager = json!({ "role": "servicePrincipal.manager" });
-        assert!(
-            grants
-                .decide("databricks/roles.grant", &as_manager, &mut used)
-                .is_err()
+        let denial = grants
+            .decide("databricks/roles.grant", &as_manager, &mut used)
+            .unwrap_err();
+        assert_eq!(
+            denial.to_string(),
+            "plugin `p` may not call databricks/roles.grant: `call.role == 'servicePrincipal.user'` does not hold for call.role = \"servicePrincipal.manager\"; to allow it, change the line \"databricks/roles.grant\" under [grants.p] of lockkeeper.toml: its `when` has to hold for this call as well"
         );
         assert!(
             grants
@@ -396,7 +491,9 @@ mod tests {
             .decide("databricks/roles.grant", &as_user, &mut used)
             .unwrap_err();
         assert!(
-            denial.to_string().contains("max_calls of 2 is used up"),
+            denial.to_string().ends_with(
+                "max_calls of 2 is used up; to allow it, change the line \"databricks/roles.grant\" under [grants.p] of lockkeeper.toml: max_calls = 3 or more"
+            ),
             "{denial}"
         );
     }

@@ -226,7 +226,7 @@ impl<'a> Checker<'a> {
         let mut lines: Vec<_> = denied.iter().map(|one| one.grant.as_str()).collect();
         lines.dedup();
         self.found.push(found.help(format!(
-            "to grant it, add to `[grants.{}]` in lockkeeper.toml:\n{}",
+            "to grant it, let `[grants.{}]` in lockkeeper.toml say:\n{}",
             step.plugin.value,
             lines.join("\n")
         )));

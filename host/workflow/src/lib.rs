@@ -58,7 +58,7 @@ pub trait Plugins {
 pub struct Denied {
     /// `entra/applications.create`
     pub operation: String,
-    /// The line that would grant it in `lockkeeper.toml`.
+    /// The line in `lockkeeper.toml` that would grant it, with what the line grants already.
     pub grant: String,
 }
 

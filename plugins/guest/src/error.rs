@@ -56,8 +56,8 @@ impl From<Error> for StepError {
     fn from(error: Error) -> Self {
         let (cause, help) = match &error {
             Error::Denied(failure) if failure.service == "lockkeeper" => (
-                "the operator's file does not grant this operation to the plugin",
-                "grant it in lockkeeper.toml if the step should have it",
+                "the operator's file does not grant this call to the plugin",
+                "change the plugin's grants in lockkeeper.toml as the message says, if the step should have it, and resume the run",
             ),
             Error::Throttled(_) => (
                 "the service takes no more requests from this caller or tenant for now",
