@@ -7,6 +7,7 @@ use crate::refused::Refusal;
 use crate::support::{Project, VAULT};
 
 /// Seeded role assignments of the operator.
+const CONTRIBUTOR: &str = "0f0f0f0f-0000-4000-8000-000000000001";
 const ACCESS_ADMINISTRATOR: &str = "0f0f0f0f-0000-4000-8000-000000000002";
 const SECRETS_OFFICER: &str = "0f0f0f0f-0000-4000-8000-000000000003";
 /// The service principal of AzureDatabricks, and its application.
@@ -215,6 +216,65 @@ fn without_access_administration_the_operator_cannot_let_databricks_read() {
             not_run: &["test_run"],
         },
     );
+}
+
+/// 4b: the run made the role by which Databricks reads, and no wait for it would help a caller who may
+/// not write the vault.
+#[test]
+fn without_contributor_databricks_cannot_let_itself_in() {
+    let project = Project::new();
+    cloud::seed(&project);
+    cloud::change(&project, |cloud| drop_role(cloud, CONTRIBUTOR));
+    let inputs = project.storage_inputs("etl-demo");
+    let arguments = ["run", "onboard", "--inputs", inputs.to_str().unwrap()];
+    Refusal {
+        step: "scope",
+        operation: "databricks/secret-scopes.create",
+        status: Some(403),
+        said: (
+            "PERMISSION_DENIED",
+            "Unable to grant read/list permission to Databricks service principal",
+        ),
+        cause: "may not write the vault",
+        help: "Key Vault Contributor on the vault",
+        not_run: &["test_run"],
+    }
+    .of(&project, &arguments);
+    let tried = |project: &Project| {
+        let writes = cloud::writes(project);
+        let scopes = writes.iter().filter(|it| it.contains("/scopes/create"));
+        scopes.count()
+    };
+    assert_eq!(tried(&project), 1, "it was not waited for");
+}
+
+/// A principal that the run did not make cannot be one that is only late.
+#[test]
+fn an_unknown_reader_of_the_scope_is_not_waited_for() {
+    let acl =
+        r#"with.acl       = [{ principal = "${steps.register.app_id}", permission = "read" }]"#;
+    let unknown = acl.replace("${steps.register.app_id}", "nobody@contoso.com");
+    let project = cloud::edited(&[(acl, &unknown)]);
+    let inputs = project.storage_inputs("etl-demo");
+    Refusal {
+        step: "scope",
+        operation: "databricks/secret-acls.put",
+        status: Some(404),
+        said: (
+            "RESOURCE_DOES_NOT_EXIST",
+            "Principal nobody@contoso.com does not exist",
+        ),
+        cause: "the workspace does not know the principal",
+        help: "check the principal in the acl of the scope step",
+        not_run: &["test_run"],
+    }
+    .of(
+        &project,
+        &["run", "onboard", "--inputs", inputs.to_str().unwrap()],
+    );
+    let writes = cloud::writes(&project);
+    let tried = writes.iter().filter(|it| it.contains("/acls/put")).count();
+    assert_eq!(tried, 1, "it was not waited for");
 }
 
 /// R22: the lifetime that the workflow asks for is longer than the tenant's policy allows.

@@ -187,7 +187,6 @@ impl Failure {
             "User not authorized.",
             "cannot be set as run_as service principal",
             "not in workspace",
-            "Unable to grant read/list permission to Databricks service principal",
             "Invalid permissions on the specified KeyVault",
         ];
         let codes = || std::iter::once(&self.code).chain(&self.detail_codes);

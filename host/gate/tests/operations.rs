@@ -181,6 +181,13 @@ async fn azure(clouds: &Clouds, principal: &str) {
         clouds.read(&("azure/key-vaults.get", policy)).await["uses_roles"],
         false
     );
+    for (action, allowed) in [
+        ("Microsoft.KeyVault/vaults/write", true),
+        ("Microsoft.Authorization/roleAssignments/write", true),
+    ] {
+        let may = json!({ "id": id, "action": action });
+        assert_eq!(clouds.read(&("azure/key-vaults.may", may)).await, allowed);
+    }
 
     let secret = clouds.secret("not-a-real-secret").await;
     let set = |name: &str, expires: Value| {

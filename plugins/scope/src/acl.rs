@@ -6,8 +6,9 @@ use lockkeeper_guest::{Attempt, LONG, progress, until};
 use crate::bindings::AclEntry;
 use crate::bindings::lockkeeper::databricks::secret_acls::{self, Permission};
 
-/// Makes sure that a principal has a permission. A principal that has just come into the workspace
-/// may be refused, or accepted without effect: so it is read back, and written again.
+/// Makes sure that a principal has a permission. A principal that this run has just brought into the
+/// workspace may not be known yet, which the gate waits for, or be accepted without effect: so it is
+/// read back, and written again. One that the run did not bring is refused for good.
 pub(crate) fn allow(scope: &str, entry: &AclEntry) -> Result<(), StepError> {
     let AclEntry {
         principal,
@@ -29,27 +30,17 @@ pub(crate) fn allow(scope: &str, entry: &AclEntry) -> Result<(), StepError> {
     until("the scope shows the permission", LONG, || {
         match secret_acls::put(scope, principal, *permission) {
             Ok(()) => {}
-            Err(error) if is_unknown(&error) => return Ok(Attempt::Again(error)),
+            Err(error @ Error::NotYetVisible(_)) => return Ok(Attempt::Again(error)),
             Err(error) => return Err(refusal(error)),
         }
         if holds()? {
             return Ok(Attempt::Done(()));
         }
-        let message = format!("the workspace accepted the permission of {principal} and does not show it");
+        let message =
+            format!("the workspace accepted the permission of {principal} and does not show it");
         let operation = "databricks/secret-acls.find";
         Ok(Attempt::not_visible(operation, message))
     })
-    .map_err(|refused| {
-        refused.error.because(
-            "the workspace does not know the principal: it takes an application id, never a display name or an object id",
-            "check the principal; if it is new in the workspace, resume the run later",
-        )
-    })
-}
-
-/// Whether the workspace does not know the principal, or not yet.
-fn is_unknown(error: &Error) -> bool {
-    error.is_missing() || matches!(error, Error::Invalid(_))
 }
 
 fn strength(permission: Permission) -> u8 {
@@ -65,6 +56,10 @@ fn refusal(error: Error) -> StepError {
         Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
             "the signed-in identity does not manage the scope: its creator does",
             "have the creator or a workspace admin give this identity MANAGE on the scope",
+        ),
+        Error::NotFound(_) | Error::Invalid(_) => error.because(
+            "the workspace does not know the principal: it takes an application id, never a display name or an object id",
+            "check the principal in the acl of the scope step; if it came into the workspace a moment ago, resume the run",
         ),
         _ => error.into(),
     }

@@ -68,17 +68,30 @@ fn scope(name: &str, vault: Option<&KeyVault>, patience: u64) -> Result<bool, St
         vault: vault.vault_id.clone(),
         url: vault.vault_url.clone(),
     });
-    until(
+    let mut hopeless = false;
+    let made = until(
         "Databricks can read the Key Vault",
         patience,
         || match secret_scopes::create(name, backend.as_ref()) {
             Ok(()) => Ok(Attempt::Done(())),
-            Err(error) if is_unreadable(&error) => Ok(Attempt::Again(error)),
+            Err(error) if is_unreadable(&error) => {
+                hopeless = vault.is_some_and(|vault| vault::is_closed_to_caller(vault, &error));
+                if hopeless {
+                    return Err(error.into());
+                }
+                Ok(Attempt::Again(error))
+            }
             Err(error) => Err(refusal(error)),
         },
-    )
-    .map_err(unreadable)?;
-    Ok(true)
+    );
+    match made {
+        Ok(()) => Ok(true),
+        Err(refused) if hopeless => Err(refused.error.because(
+            "Databricks lets itself into the vault in the name of the signed-in identity, which may not write the vault",
+            "give the identity Contributor or Key Vault Contributor on the vault, then resume the run",
+        )),
+        Err(refused) => Err(unreadable(refused)),
+    }
 }
 
 /// How a scope that is there differs from what is wanted.
@@ -99,9 +112,15 @@ fn mismatch(found: &secret_scopes::SecretScope, vault: Option<&KeyVault>) -> Opt
     }
 }
 
+/// Whether Databricks could not let itself into the vault when the scope was made, in the name of
+/// the signed-in identity.
+fn is_ungranted(error: &Error) -> bool {
+    error.says("Unable to grant read/list permission")
+}
+
 /// Whether Databricks was refused by the vault, which passes once a new role takes effect.
 fn is_unreadable(error: &Error) -> bool {
-    error.says("Unable to grant read/list permission")
+    is_ungranted(error)
         || error.says("Invalid permissions on the specified KeyVault")
         || error.says("could not access keyvault")
 }

@@ -8,7 +8,7 @@ use crate::bindings::lockkeeper::azure::{key_vault_secrets, key_vaults};
 use crate::bindings::lockkeeper::databricks::secrets;
 use crate::bindings::lockkeeper::entra::service_principals;
 use crate::bindings::{Entry, KeyVault};
-use crate::{is_unreadable, unreadable};
+use crate::{is_ungranted, is_unreadable, unreadable};
 
 /// The application as which Azure Databricks reads Key Vaults, the same in every tenant.
 const AZURE_DATABRICKS: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d";
@@ -62,6 +62,16 @@ pub(crate) fn let_databricks_read(vault: &KeyVault) -> Result<bool, StepError> {
         )),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The right by which Databricks lets itself into a vault when a scope over it is made.
+const VAULT_WRITE: &str = "Microsoft.KeyVault/vaults/write";
+
+/// Whether a refusal by the vault is one of the signed-in identity, which lacks the right that making
+/// a scope takes: no role that this step assigns brings that. Where Azure does not say what the
+/// identity may do, only waiting shows it.
+pub(crate) fn is_closed_to_caller(vault: &KeyVault, error: &Error) -> bool {
+    is_ungranted(error) && matches!(key_vaults::may(&vault.vault_id, VAULT_WRITE), Ok(false))
 }
 
 /// Whether two vault URLs are one, however their end and their case are written.

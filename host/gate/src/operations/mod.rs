@@ -35,6 +35,7 @@ pub static ALL: &[&dyn Definition] = definitions![
     write entra::credentials::RemovePassword,
     read entra::credentials::Prove,
     read azure::key_vaults::Get,
+    read azure::key_vaults::May,
     read azure::key_vault_secrets::Find,
     write azure::key_vault_secrets::Set,
     write azure::key_vault_secrets::Delete,

@@ -7,9 +7,18 @@ use crate::{State, World};
 
 /// Whether the principal may do a control-plane action over the scope.
 pub fn allowed(world: &World, state: &State, oid: &str, action: &str, scope: &str) -> bool {
+    held(world, state, oid, scope).any(|role| role.allows(action))
+}
+
+/// The roles that the principal holds over the scope.
+pub(crate) fn held<'a>(
+    world: &'a World,
+    state: &'a State,
+    oid: &'a str,
+    scope: &'a str,
+) -> impl Iterator<Item = &'static roles::Role> {
     assignments(world, state, oid, scope, |grant| grant.arm_from)
         .filter_map(|grant| roles::by_id(&grant.role))
-        .any(|role| role.allows(action))
 }
 
 /// Whether the principal may grant this role over the scope.
@@ -21,8 +30,7 @@ pub(crate) fn may_grant(
     scope: &str,
     granted: &str,
 ) -> bool {
-    assignments(world, state, oid, scope, |grant| grant.arm_from)
-        .filter_map(|grant| roles::by_id(&grant.role))
+    held(world, state, oid, scope)
         .filter(|role| role.allows(action))
         .any(|role| {
             role.id != roles::VAULT_ACCESS_ADMINISTRATOR

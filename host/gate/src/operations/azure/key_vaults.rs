@@ -9,6 +9,7 @@ use crate::operation::{Context, Object, Observed, Placeholders, Read};
 use crate::operations::{state, wire};
 
 const API_VERSION: &str = "2026-02-01";
+const PERMISSIONS_VERSION: &str = "2022-04-01";
 
 /// A vault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +75,77 @@ impl Read for Get {
     }
 }
 
+/// What one of the caller's roles allows on a resource, in patterns with `*` for any text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Permission {
+    actions: Vec<String>,
+    not_actions: Vec<String>,
+}
+
+impl Permission {
+    fn allows(&self, action: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+        any(&self.actions) && !any(&self.not_actions)
+    }
+}
+
+/// Whether an action, whose case does not matter, has the form of a pattern.
+fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_lowercase(), action.to_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else {
+        return pattern == action;
+    };
+    let Some(mut left) = action.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        match left.split_once(part) {
+            Some((_, after)) => left = after,
+            None => return false,
+        }
+    }
+    left.ends_with(last)
+}
+
+/// Whether the caller may do an action on a vault: Azure's own list of the caller's permissions
+/// ("Permissions - List For Resource" of the Authorization REST API).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct May {
+    id: String,
+    action: String,
+}
+
+#[async_trait]
+impl Read for May {
+    const NAME: &'static str = "azure/key-vaults.may";
+    type Output = bool;
+
+    fn object(&self) -> Object {
+        Get {
+            id: self.id.clone(),
+        }
+        .object()
+    }
+
+    async fn send(&self, context: &Context<'_>) -> Result<bool, Failure> {
+        let template = "{arm}/providers/Microsoft.Authorization/permissions";
+        let request = wire::request(Self::NAME, Service::Arm, Method::Get, template, &[&self.id])?
+            .query("api-version", PERMISSIONS_VERSION);
+        let held: Vec<Permission> = wire::pages(context.cloud, request, "nextLink").await?;
+        Ok(held
+            .iter()
+            .any(|permission| permission.allows(&self.action)))
+    }
+
+    fn planned(&self, _: Option<&Value>, _: &Placeholders<'_>) -> Result<bool, Failure> {
+        Err(wire::not_there(Self::NAME, "such vault"))
+    }
+}
+
 /// A vault's address in the one spelling that everything here uses.
 pub(crate) fn with_slash(url: &str) -> String {
     format!("{}/", url.trim_end_matches('/'))
@@ -94,6 +166,33 @@ mod tests {
             with_slash("https://kv.vault.azure.net/"),
             "https://kv.vault.azure.net/"
         );
+    }
+
+    #[test]
+    fn roles_allow_by_patterns_without_case() {
+        const WRITE: &str = "Microsoft.KeyVault/vaults/write";
+        let permission = |actions: &[&str], not_actions: &[&str]| Permission {
+            actions: actions.iter().map(ToString::to_string).collect(),
+            not_actions: not_actions.iter().map(ToString::to_string).collect(),
+        };
+        for (actions, not_actions, allowed) in [
+            (&["*"][..], &[][..], true),
+            (&["*"], &["Microsoft.Authorization/*/Write"], true),
+            (&["*"], &["microsoft.keyvault/*"], false),
+            (&["*/read", "Microsoft.Authorization/*"], &[], false),
+            (&["Microsoft.KeyVault/*"], &[], true),
+            (&["Microsoft.KeyVault/vaults/Write"], &[], true),
+            (&["Microsoft.KeyVault/*/write"], &[], true),
+            (&["Microsoft.*/vaults/*/write"], &[], false),
+            (&["Microsoft.KeyVault/vaults/*/read"], &[], false),
+            (&[], &[], false),
+        ] {
+            assert_eq!(
+                permission(actions, not_actions).allows(WRITE),
+                allowed,
+                "{actions:?} but {not_actions:?}"
+            );
+        }
     }
 
     #[test]

@@ -97,6 +97,9 @@ impl Request<'_> {
             ("microsoft.authorization/roleassignments", [name]) => {
                 roles::get(self, state, resource, name)
             }
+            ("microsoft.authorization/permissions", []) => {
+                roles::permissions(self, state, resource)
+            }
             ("microsoft.authorization/roledefinitions", names) => {
                 roles::definitions(self, resource, names.first())
             }

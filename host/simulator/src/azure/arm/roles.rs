@@ -100,6 +100,23 @@ pub(super) fn list(request: &Request<'_>, state: &State, resource: &Resource) ->
     Ok(Request::page(&shown))
 }
 
+/// What the caller may do over a scope, a member per role: "Permissions - List For Resource". Anybody
+/// may ask that of itself.
+pub(super) fn permissions(request: &Request<'_>, state: &State, resource: &Resource) -> Answer {
+    resource.check_parents(state)?;
+    let held: Vec<Value> = access::held(request.world, state, &request.caller.oid, &resource.scope)
+        .map(|role| {
+            json!({
+                "actions": role.actions,
+                "notActions": role.not_actions,
+                "dataActions": role.data_actions,
+                "notDataActions": [],
+            })
+        })
+        .collect();
+    Ok(Request::page(&held))
+}
+
 pub(super) fn get(request: &Request<'_>, state: &State, resource: &Resource, name: &str) -> Answer {
     resource.check_parents(state)?;
     request.check(state, READ, &resource.scope)?;

@@ -55,6 +55,25 @@ async fn r29_r30_r44_one_assignment_of_a_kind() {
 }
 
 #[tokio::test]
+async fn callers_can_ask_what_they_may_do() {
+    let cloud = Cloud::start().await;
+    let path = format!(
+        "{}/providers/Microsoft.Authorization/permissions",
+        vault("kv-demo")
+    );
+    let found = cloud.arm("GET", &path, None).await.ok(200);
+    let held = found["value"].as_array().unwrap();
+    // Contributor and User Access Administrator on the group, an officer's role on the vault.
+    assert_eq!(held.len(), 3, "{found:#}");
+    assert_eq!(held[0]["actions"], json!(["*"]));
+    assert_eq!(held[0]["notActions"][1], "Microsoft.Authorization/*/Write");
+    assert_eq!(
+        held[2]["dataActions"],
+        json!(["Microsoft.KeyVault/vaults/secrets/*"])
+    );
+}
+
+#[tokio::test]
 async fn r27_principals() {
     let cloud = Cloud::with(Profile::Typical).await;
     let scope = vault("kv-demo");
