@@ -1,5 +1,6 @@
 //! One step's way through the gate: policy, then journal, then the service, then audit.
 
+mod mark;
 mod own;
 mod patience;
 mod planned;
@@ -198,8 +199,8 @@ impl StepGate {
     }
 
     fn mark(&self) -> String {
-        let (run, address) = (self.durable.run_id(), self.durable.address());
-        format!("{run}{}/{address}/{}", self.run.journal, self.position)
+        let run = format!("{}{}", self.durable.run_id(), self.run.journal);
+        mark::mark(&run, self.durable.address(), self.position)
     }
 }
 

@@ -67,7 +67,8 @@ pub struct Context<'a> {
     pub cloud: &'a Cloud,
     /// Where secrets of this run live.
     pub secrets: &'a Secrets,
-    /// `RUN…/STEP#ATTEMPT/POSITION`: the same after a crash, at most 64 characters.
+    /// `RUN…/STEP#ATTEMPT/POSITION`: the same after a crash, at most 64 characters; of a longer one
+    /// the beginning and a digest.
     pub mark: &'a str,
 }
 
