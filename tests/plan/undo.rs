@@ -182,8 +182,30 @@ fn steps_are_kept_on_request_and_taken_back_later() {
         onboarded["entra"]["applications"]
     );
 
+    let status = || {
+        let (_, runs) = project.json(&["runs", "list"]);
+        let runs = runs.as_array().unwrap();
+        let run = runs.iter().find(|run| run["id"] == id.as_str()).unwrap();
+        run["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(), "partly-undone");
+    let shown = project.ok(&["runs", "show", &id]).stdout();
+    let next = format!("Next:  lockkeeper undo {id}    takes back the rest");
+    assert!(
+        shown.contains("partly undone") && shown.contains(&next),
+        "{shown}"
+    );
+    let resumed = project.run(&["resume", &id]);
+    assert_eq!(resumed.code(), 2, "{}", resumed.stderr());
+    assert!(
+        resumed.stderr().contains("partly undone"),
+        "{}",
+        resumed.stderr()
+    );
+
     let (code, report) = project.json(&["undo", &id, "--keep", "register", "--yes"]);
     assert_eq!(code, 0, "{report:#}");
+    assert_eq!(status(), "partly-undone");
     let cloud = state(&project);
     assert_eq!(
         cloud["entra"]["applications"],
@@ -200,6 +222,7 @@ fn steps_are_kept_on_request_and_taken_back_later() {
 
     project.ok(&["undo", &id, "--yes"]);
     assert_same(&lasting(state(&project)), &lasting(before));
+    assert_eq!(status(), "undone");
     assert_eq!(project.run(&["undo", &id, "--yes"]).code(), 2);
 
     let unknown = project.run(&["undo", &id, "--keep", "registr", "--yes"]);

@@ -380,7 +380,10 @@ impl Engine {
         };
         let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
         for summary in listed.runs {
-            let lasts = !matches!(summary.status, Status::Undone | Status::Running);
+            let lasts = !matches!(
+                summary.status,
+                Status::Undone | Status::PartlyUndone | Status::Running
+            );
             if summary.mode != RunMode::Run || summary.target != self.target || !lasts {
                 continue;
             }
@@ -715,10 +718,10 @@ impl Engine {
             remains,
         };
         let complete = report.left.iter().all(|left: &LeftBehind| left.expected);
-        let ending = if complete {
-            Ending::Succeeded
-        } else {
-            Ending::Failed
+        let ending = match (complete, plan.partly) {
+            (true, false) => Ending::Succeeded,
+            (true, true) => Ending::Partly,
+            (false, _) => Ending::Failed,
         };
         let outcome = serde_json::to_value(&report)
             .map_err(|error| EngineError::Internal(error.to_string()))?;

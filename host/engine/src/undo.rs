@@ -33,6 +33,9 @@ pub struct UndoPlan {
     /// Whether what services keep of deleted objects is deleted for good as well.
     #[serde(default)]
     pub purge: bool,
+    /// Whether the operator left out some of the writes, for another undo to take back.
+    #[serde(default)]
+    pub partly: bool,
 }
 
 /// One write of the run, and what becomes of it.
@@ -114,13 +117,17 @@ impl UndoPlan {
         let position = |step: &str| steps.iter().position(|(name, _)| name == step);
         let from = selection.to.as_deref().and_then(position);
         let mut items: Vec<UndoItem> = Vec::new();
+        let mut partly = false;
         for written in record.written.into_iter().rev() {
-            let kept = selection.keep.contains(&written.step)
-                || steps
-                    .iter()
-                    .any(|(name, keep)| *name == written.step && *keep)
-                || from.is_some_and(|from| position(&written.step).is_some_and(|at| at <= from));
-            let state = if kept {
+            let kept = steps
+                .iter()
+                .any(|(name, keep)| *name == written.step && *keep);
+            let left_out = !kept
+                && (selection.keep.contains(&written.step)
+                    || from
+                        .is_some_and(|from| position(&written.step).is_some_and(|at| at <= from)));
+            partly |= left_out;
+            let state = if kept || left_out {
                 UndoState::Kept
             } else {
                 match written.inverse()? {
@@ -152,6 +159,7 @@ impl UndoPlan {
             run: run.to_owned(),
             items,
             purge: selection.purge,
+            partly,
         })
     }
 

@@ -221,7 +221,7 @@ pub enum AcquireError {
         heard_seconds_ago: i64,
     },
     /// It has ended for good.
-    #[error("run {run} has {status}; there is nothing to go on with")]
+    #[error("run {run} has ended for good ({status}); there is nothing to go on with")]
     Ended {
         /// The run.
         run: String,

@@ -131,15 +131,14 @@ fn free(connection: &Connection, run: &str) -> rusqlite::Result<Result<Head, Acq
             heard_seconds_ago: (now_ms() - last_beat).max(0) / 1000,
         }));
     }
-    let status = if lookup::undone(connection, run)? {
-        Some(Status::Undone)
-    } else {
-        match lookup::ended(connection, &head)? {
+    let status = match lookup::undone(connection, run)? {
+        Some(status) => Some(status),
+        None => match lookup::ended(connection, &head)? {
             Ok(ended) => ended
-                .filter(|ended| ended.ending == Ending::Succeeded)
-                .map(|ended| ended.ending.into()),
+                .map(|ended| Status::from(ended.ending))
+                .filter(|status| *status == Status::Succeeded),
             Err(damage) => return Ok(Err(damage.into())),
-        }
+        },
     };
     Ok(status.map_or(Ok(head), |status| {
         Err(AcquireError::Ended {

@@ -96,7 +96,7 @@ pub(crate) fn describe(
     };
     let alive = |holder| is_alive(holder, head.heartbeat);
     let status = match &ended {
-        _ if undone(connection, &head.id)? => Status::Undone,
+        _ if let Some(status) = undone(connection, &head.id)? => status,
         Some(ended) => Status::from(ended.ending),
         None if head.holder.as_ref().is_some_and(alive) => Status::Running,
         None => Status::Interrupted,
@@ -166,18 +166,24 @@ fn source(connection: &Connection, digest: &str) -> rusqlite::Result<Option<Stri
         .optional()
 }
 
-/// Whether an undo of run `id` has succeeded.
-pub(crate) fn undone(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS (
-               SELECT 1 FROM runs JOIN entries ON key = (number << 32 | ended_seq)
-               WHERE undoes = ?1 AND facts = ?2)",
-        )?
-        .query_row(
-            params![id, canonical(&ended_facts(Ending::Succeeded))],
-            |row| row.get(0),
-        )
+/// Whether run `id` has been taken back, or a part of it.
+pub(crate) fn undone(connection: &Connection, id: &str) -> rusqlite::Result<Option<Status>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT EXISTS (
+           SELECT 1 FROM runs JOIN entries ON key = (number << 32 | ended_seq)
+           WHERE undoes = ?1 AND facts = ?2)",
+    )?;
+    let mut has_ended = |ending| {
+        let facts = canonical(&ended_facts(ending));
+        statement.query_row(params![id, facts], |row| row.get::<_, bool>(0))
+    };
+    Ok(if has_ended(Ending::Succeeded)? {
+        Some(Status::Undone)
+    } else if has_ended(Ending::Partly)? {
+        Some(Status::PartlyUndone)
+    } else {
+        None
+    })
 }
 
 /// The facts of the entry that ends a run.

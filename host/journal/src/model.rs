@@ -107,6 +107,8 @@ pub enum Status {
     Failed,
     /// It was asked to stop; it can be resumed or undone.
     Cancelled,
+    /// Another run has taken back a part of it; a later undo takes back the rest.
+    PartlyUndone,
     /// Another run has taken it back.
     Undone,
 }
@@ -119,6 +121,7 @@ impl fmt::Display for Status {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::PartlyUndone => "partly undone",
             Self::Undone => "undone",
         })
     }
@@ -134,12 +137,14 @@ pub enum Ending {
     Failed,
     /// It was asked to stop.
     Cancelled,
+    /// All that was asked of an undo is done, and that was only a part of the run that it takes back.
+    Partly,
 }
 
 impl From<Ending> for Status {
     fn from(ending: Ending) -> Self {
         match ending {
-            Ending::Succeeded => Self::Succeeded,
+            Ending::Succeeded | Ending::Partly => Self::Succeeded,
             Ending::Failed => Self::Failed,
             Ending::Cancelled => Self::Cancelled,
         }

@@ -157,6 +157,10 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
             "  Next:  lockkeeper resume {0}    or    lockkeeper undo {0}\n",
             summary.id
         )),
+        Status::PartlyUndone => text.push_str(&format!(
+            "  Next:  lockkeeper undo {}    takes back the rest\n",
+            summary.id
+        )),
         Status::Running | Status::Succeeded | Status::Undone => {}
     }
     text
@@ -197,7 +201,7 @@ async fn watch(store: &Store, run: &str, printer: &Printer) -> Result<Exit, Prob
         seen = history.entries.len();
         match run.summary.status {
             Status::Running => tokio::time::sleep(Duration::from_millis(500)).await,
-            Status::Succeeded | Status::Undone => return Ok(Exit::Done),
+            Status::Succeeded | Status::PartlyUndone | Status::Undone => return Ok(Exit::Done),
             status => {
                 printer.tell(&format!("  Run {id} {status}"));
                 return Ok(match status {

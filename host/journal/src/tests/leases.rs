@@ -82,6 +82,37 @@ async fn a_run_that_was_taken_back_is_undone() {
 }
 
 #[tokio::test]
+async fn a_run_of_which_a_part_was_taken_back_is_partly_undone() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let finish = async |run: &str, ending| {
+        let lease = journal.acquire(run).await;
+        lease.finish(ending, Value::Null).await.unwrap();
+    };
+    finish(&run, Ending::Succeeded).await;
+    for (ending, expected) in [
+        (Ending::Partly, Status::PartlyUndone),
+        (Ending::Failed, Status::PartlyUndone),
+        (Ending::Succeeded, Status::Undone),
+        (Ending::Partly, Status::Undone),
+    ] {
+        let undo = NewRun {
+            mode: Mode::Undo,
+            parent: Some(run.clone()),
+            ..Journal::new_run()
+        };
+        let undo = journal.store().create_run(undo).await.unwrap();
+        finish(&undo, ending).await;
+        assert_eq!(status(&journal, &run).await, expected, "after {ending:?}");
+        let again = journal.store().acquire(&run, Journal::holder()).await;
+        assert!(
+            matches!(again, Err(AcquireError::Ended { status, .. }) if status == expected),
+            "its record no longer says what is there"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_living_holder_keeps_others_out() {
     let journal = Journal::new();
     let run = journal.begin().await;
