@@ -143,3 +143,42 @@ with.display_name = "etl-demo"
     assert_eq!(plan["steps"][1]["result"], "skipped");
     assert_eq!(plan["steps"][1]["reason"], "decided after register");
 }
+
+/// A placeholder cannot stand in for a record with a `when` of its own; and what a step that is decided
+/// later would make is not there for those that use it.
+#[test]
+fn a_record_on_an_unknown_condition_is_decided_later() {
+    let project = Project::new();
+    let shipped = include_str!("../../workflows/onboard.toml");
+    for (guard, replaced, later) in [
+        (
+            "[steps.job.with.adls]                            # becomes five lines of Spark configuration\nwhen          = \"inputs.storage != null\"",
+            "[steps.job.with.adls]\nwhen          = \"inputs.storage != null && steps.register.app_id != ''\"",
+            &[("job", "register"), ("test_run", "job")][..],
+        ),
+        (
+            "[steps.register.with.secret]\nwhen      = \"inputs.storage != null\"",
+            "[steps.register.with.secret]\nwhen      = \"inputs.storage != null && steps.first.app_id != ''\"",
+            &[
+                ("register", "first"),
+                ("import", "register"),
+                ("scope", "register"),
+            ],
+        ),
+    ] {
+        assert!(shipped.contains(guard), "{guard}");
+        let first = "\n[steps.first]\nplugin = \"register\"\nwith.display_name = \"first\"\n";
+        let changed = shipped.replacen(guard, replaced, 1) + first;
+        project.write("later.toml", &changed);
+        let inputs = project.storage_inputs("etl-demo").display().to_string();
+        let planned = project.run(&["plan", "later.toml", "--inputs", &inputs]);
+        assert_eq!(planned.code(), 0, "{}", planned.stderr());
+        let text = planned.stdout();
+        for (step, after) in later {
+            let start = format!("  {step} ");
+            let line = text.lines().find(|line| line.starts_with(&start));
+            let decided = format!("? decided after {after}");
+            assert!(line.unwrap().contains(&decided), "{step}\n{text}");
+        }
+    }
+}

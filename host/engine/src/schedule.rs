@@ -3,15 +3,15 @@
 //! The order in which steps start and end is read from the journal as far as it goes, so a
 //! resumed run takes the same decisions again up to the point where the earlier process stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use lockkeeper_gate::{Event, Halt, RunGate, Settle};
+use lockkeeper_gate::{Event, Halt, Mode, RunGate, Settle};
 use lockkeeper_journal::{Durable, Fault, Started, StepEnd};
-use lockkeeper_types::{Value, unknown};
+use lockkeeper_types::{Type, Value, secret, unknown};
 use lockkeeper_workflow::{Backoff, Decision, Diagnostic, Scope, Step, Workflow};
 use time::OffsetDateTime;
 
@@ -56,6 +56,8 @@ struct Progress {
     /// The last failure and whether an earlier process recorded it, by step.
     failed: BTreeMap<String, (StepFailure, bool)>,
     reports: BTreeMap<String, StepReport>,
+    /// The steps that a plan cannot decide about.
+    postponed: BTreeSet<String>,
     outstanding: usize,
 }
 
@@ -202,15 +204,16 @@ impl Schedule<'_> {
                         .map_err(Stopped::Evaluation)?,
                 };
                 match decision {
-                    Decision::Run => {
-                        self.start(step, Duration::ZERO, durable, scope, progress, running)
-                            .await?;
-                    }
+                    Decision::Run => match self.undecided(step, scope, progress)? {
+                        Some(after) => self.postpone(step, &after, scope, progress)?,
+                        None => {
+                            self.start(step, Duration::ZERO, durable, scope, progress, running)
+                                .await?;
+                        }
+                    },
                     Decision::Skip { reason } => self.skip(step, reason, scope, progress)?,
                     Decision::Unknown { step: after } => {
-                        let reason = format!("decided after {after}");
-                        self.skip(step, reason, scope, progress)?;
-                        scope.steps.insert(name.to_owned(), unknown_outputs(step));
+                        self.postpone(step, &after, scope, progress)?;
                     }
                 }
             }
@@ -220,6 +223,47 @@ impl Schedule<'_> {
 
     fn takes_part(&self, step: &str) -> bool {
         self.adopts.is_none_or(|adopts| adopts.contains_key(step))
+    }
+
+    /// In a plan, the step after which it can be said what this one would do: one that makes what this
+    /// one cannot be planned without, or one that is left out itself, so that nothing of it is planned.
+    fn undecided(
+        &self,
+        step: &Step,
+        scope: &Scope,
+        progress: &Progress,
+    ) -> Result<Option<String>, Stopped> {
+        let (Mode::Plan(_), Some(plugin)) = (&self.run.mode, self.catalogue.plugin(&step.plugin))
+        else {
+            return Ok(None);
+        };
+        let signature = plugin.signature();
+        let inputs = self
+            .workflow
+            .evaluate_with(step, scope, signature)
+            .map_err(Stopped::Evaluation)?;
+        let left_out = || {
+            let mut postponed = progress.postponed.iter();
+            postponed
+                .find(|other| unknown::waits_for(&inputs, other))
+                .cloned()
+        };
+        Ok(Workflow::undecided(&inputs, signature).or_else(left_out))
+    }
+
+    /// Leaves a step out of a plan that cannot decide about it.
+    fn postpone(
+        &self,
+        step: &Step,
+        after: &str,
+        scope: &mut Scope,
+        progress: &mut Progress,
+    ) -> Result<(), Stopped> {
+        self.skip(step, format!("decided after {after}"), scope, progress)?;
+        let name = step.name.as_str().to_owned();
+        scope.steps.insert(name.clone(), unknown_outputs(step));
+        progress.postponed.insert(name);
+        Ok(())
     }
 
     fn skip(
@@ -427,7 +471,11 @@ impl Schedule<'_> {
 pub(crate) fn unknown_outputs(step: &Step) -> Value {
     let outputs = step.outputs.iter().map(|field| {
         let placeholder = unknown::placeholder(step.name.as_str(), &field.name);
-        (field.name.clone(), Value::String(placeholder))
+        let value = match field.kind.without_option() {
+            Type::Secret => secret(&placeholder),
+            _ => Value::String(placeholder),
+        };
+        (field.name.clone(), value)
     });
     Value::Object(outputs.collect())
 }

@@ -30,6 +30,16 @@ pub fn source_in(value: &Value) -> Option<&str> {
     }
 }
 
+/// Whether a placeholder anywhere in `value` waits for `step`.
+pub fn waits_for(value: &Value, step: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(&format!("{OPEN}{step}: ")),
+        Value::Array(items) => items.iter().any(|item| waits_for(item, step)),
+        Value::Object(fields) => fields.values().any(|field| waits_for(field, step)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// `text` as people read it: each placeholder becomes `(known after STEP)`.
 pub fn display(text: &str) -> String {
     let mut shown = String::new();
@@ -65,6 +75,9 @@ mod tests {
             source_in(&json!({ "a": ["x", format!("p/{id}/q")] })),
             Some("register")
         );
+        let both = json!([format!("{id}/{}", placeholder("job", "id"))]);
+        assert!(waits_for(&both, "register") && waits_for(&both, "job"));
+        assert!(!waits_for(&both, "regis") && !waits_for(&both, "id"));
         assert_eq!(display(&format!("p/{id}/q")), "p/(known after register)/q");
         assert_eq!(source_in(&json!(["known after x", 1, null])), None);
     }

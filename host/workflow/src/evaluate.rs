@@ -131,6 +131,17 @@ impl Workflow {
         Ok(Value::Object(inputs))
     }
 
+    /// The step after which `inputs`, as [`evaluate_with`](Self::evaluate_with) gives them, are known well
+    /// enough for the plugin to be run in a plan. A placeholder is text, so it stands in for a name or an
+    /// id, and not for a number, a list or a record, such as one with a `when` of its own.
+    pub fn undecided(inputs: &Value, signature: &Signature) -> Option<String> {
+        signature
+            .inputs
+            .iter()
+            .find_map(|field| unfit(inputs.get(&field.name)?, &field.kind))
+            .map(str::to_owned)
+    }
+
     /// The expectations that a step's outputs do not meet. One that is unknown in a plan is met.
     pub fn evaluate_expect(
         &self,
@@ -317,6 +328,31 @@ impl Workflow {
                 .note(format!("`{name}` is `{kind}`")),
             )
         })
+    }
+}
+
+/// The step that a placeholder waits for where its type takes no text.
+fn unfit<'v>(value: &'v Value, kind: &Type) -> Option<&'v str> {
+    match (value, kind.without_option()) {
+        (
+            Value::String(_),
+            Type::String | Type::Id(_) | Type::Guid | Type::Url | Type::Timestamp,
+        ) => None,
+        (Value::String(text), _) => unknown::source(text),
+        (Value::Array(items), Type::List(inner)) => {
+            items.iter().find_map(|item| unfit(item, inner))
+        }
+        (Value::Array(items), Type::Tuple(kinds)) => {
+            let mut pairs = items.iter().zip(kinds);
+            pairs.find_map(|(item, kind)| unfit(item, kind))
+        }
+        (Value::Object(members), Type::Record(fields)) => fields
+            .iter()
+            .find_map(|field| unfit(members.get(&field.name)?, &field.kind)),
+        (Value::Object(members), Type::Variant(cases)) => cases
+            .iter()
+            .find_map(|(case, payload)| unfit(members.get(case)?, payload.as_ref()?)),
+        _ => None,
     }
 }
 

@@ -311,6 +311,55 @@ with.display_name = "until ${steps.register.secret_expires != null ? string(step
 }
 
 #[test]
+fn a_placeholder_stands_in_for_text_only() {
+    let workflow = load(
+        r#"lockkeeper = 1
+[workflow]
+name = "x"
+[steps.register]
+plugin = "register"
+with.display_name = "demo"
+[steps.job]
+plugin = "job"
+with.name = "demo"
+with.notebook = { path = "/x", language = "sql", source = "SELECT 1" }
+with.run_as = "${steps.register.app_id}"
+[steps.job.with.adls]
+when = "steps.register.app_id != ''"
+account = "lake"
+client_id = "${steps.register.app_id}"
+tenant_id = "t"
+client_secret = "s"
+"#,
+    )
+    .unwrap()
+    .workflow;
+    let mut scope = scope(&workflow, &json!({}));
+    let fixtures = common::Fixtures::new();
+    let signature = fixtures.signature("job").unwrap();
+    let undecided = |scope: &Scope| {
+        let inputs = with(&workflow, "job", scope);
+        (
+            inputs["adls"].clone(),
+            Workflow::undecided(&inputs, signature),
+        )
+    };
+    let mut outputs = registered(&Value::Null);
+    scope.steps.insert("register".into(), outputs.clone());
+    assert_eq!(undecided(&scope).1, None);
+    outputs["app_id"] = json!(unknown::placeholder("register", "app_id"));
+    scope.steps.insert("register".into(), outputs);
+    let (adls, after) = undecided(&scope);
+    assert_eq!(unknown::source_in(&adls), Some("register"));
+    assert_eq!(after.as_deref(), Some("register"), "`adls` is a record");
+    // `run_as` alone is text, which a placeholder can stand in for.
+    let mut inputs = with(&workflow, "job", &scope);
+    inputs["adls"] = Value::Null;
+    assert_eq!(unknown::source_in(&inputs["run_as"]), Some("register"));
+    assert_eq!(Workflow::undecided(&inputs, signature), None);
+}
+
+#[test]
 fn failed_expectations_show_the_values_in_them() {
     let workflow = onboard();
     let scope = scope(&workflow, &json!({ "app_name": "demo" }));
