@@ -1,24 +1,26 @@
 //! A disk that is full or takes no writes, and a journal that something else changed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::cloud::{self, Cloud};
+use crate::death::{self, Death};
 use crate::stage::{Stage, copy, newest, onboard};
 use crate::support::{Project, Ran, Simulator};
 
-const FAILED: i32 = 1;
+pub(crate) const FAILED: i32 = 1;
 const DAMAGED: i32 = 13;
 /// Nobody in particular, and not root: root may write anywhere.
 const NOBODY: u32 = 65534;
 
 /// The requests that change something: not tokens, nor reads.
-fn writes(simulator: &Simulator) -> Vec<String> {
+pub(crate) fn writes(simulator: &Simulator) -> Vec<String> {
     let requests = simulator.control("GET", "/__simulator/requests", None);
     let write = |request: &&Value| request["method"] != "GET" && request["service"] != "entra";
     let requests = requests.as_array().unwrap().iter().filter(write);
@@ -30,8 +32,12 @@ fn writes(simulator: &Simulator) -> Vec<String> {
 /// The intents in a run's record that let a request leave.
 fn intents(project: &Project, run: &str) -> Vec<Value> {
     let entries = crate::stage::entries(project, run);
-    let sent = |entry: &Value| entry["kind"] == "intent" && entry["value"]["sent"].is_object();
-    entries.into_iter().filter(sent).collect()
+    entries.into_iter().filter(is_sent).collect()
+}
+
+/// Whether an entry is an intent that lets a request leave.
+pub(crate) fn is_sent(entry: &Value) -> bool {
+    entry["kind"] == "intent" && entry["value"]["sent"].is_object()
 }
 
 /// The program where no file may grow beyond `limit` half-kilobytes: what is written to a longer
@@ -53,7 +59,7 @@ fn limited(project: &Project, limit: u32, arguments: &[&str]) -> Ran {
     Ran(shell.output().unwrap())
 }
 
-fn whole_cloud() -> Cloud {
+pub(crate) fn whole_cloud() -> Cloud {
     let stage = Stage::new();
     let simulator = stage.set();
     stage.project.ok(&onboard());
@@ -109,7 +115,74 @@ fn a_state_folder_that_takes_no_writes_stops_everything_before_it_starts() {
     let (stage, run) = interrupted();
     let project = &stage.project;
     let simulator = stage.set();
+    let as_nobody = read_only(project);
+    for arguments in [vec!["resume", run.as_str()], onboard().to_vec()] {
+        let ran = as_nobody(&arguments);
+        assert_eq!(ran.code(), FAILED, "{}", ran.stderr());
+        let said = ran.stderr();
+        assert!(said.contains(".lockkeeper"), "{said}");
+        assert!(said.contains("next:") || said.contains("help:"), "{said}");
+    }
+    assert_eq!(writes(&simulator), Vec::<String>::new());
+    writable(project);
+}
 
+/// What a state folder holds can be read where it takes no writes: a journal that was closed, and one
+/// that a killed process left with its log.
+#[test]
+fn a_state_folder_that_takes_no_writes_shows_its_history() {
+    let stage = Stage::new();
+    let project = &stage.project;
+    let log = project.state().join("journal.db-wal");
+    for log_is_left in [false, true] {
+        let simulator = stage.set();
+        let death = Death::At("job#1:6:recorded".to_owned());
+        death::die(project, &simulator, &onboard(), &death);
+        drop(simulator);
+        if !log_is_left {
+            // Whoever reads it next brings it into one file.
+            project.ok(&["runs", "list"]);
+        }
+        assert_eq!(log.exists(), log_is_left);
+        let before = contents(&project.state());
+        let as_nobody = read_only(project);
+        let listed = as_nobody(&["runs", "list"]);
+        assert_eq!(listed.code(), 0, "{}", listed.stderr());
+        let run = listed
+            .stdout()
+            .lines()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        assert!(run.contains("interrupted, resumable"), "{run}");
+        let id = run.split_whitespace().next().unwrap();
+        let shown = as_nobody(&["runs", "show", id]);
+        assert_eq!(shown.code(), 0, "{}", shown.stderr());
+        assert!(shown.stdout().contains("✓ entra/applications.create"));
+        assert!(shown.stdout().contains("job#1"), "{}", shown.stdout());
+        writable(project);
+        assert_eq!(
+            contents(&project.state()),
+            before,
+            "reading changes nothing"
+        );
+    }
+}
+
+/// The files below a folder, and what is in them.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    each_below(folder, &mut |path| {
+        if path.is_file() {
+            found.insert(path.to_owned(), fs::read(path).unwrap());
+        }
+    });
+    found
+}
+
+/// Takes everybody's leave to write below the state folder, and gives a way to run the program as
+/// somebody to whom that matters.
+fn read_only(project: &Project) -> impl Fn(&[&str]) -> Ran {
     // Compiled plugins are taken only from a folder of one's own.
     let cache = project.path().join("cache");
     copy(
@@ -123,20 +196,18 @@ fn a_state_folder_that_takes_no_writes_stops_everything_before_it_starts() {
         let mode = if path.is_dir() { 0o555 } else { 0o444 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     });
-    for arguments in [vec!["resume", run.as_str()], onboard().to_vec()] {
-        let mut command = project.command(&arguments);
+    move |arguments| {
+        let mut command = project.command(arguments);
         command.env("LOCKKEEPER_CACHE", &cache);
         if own_uid() == 0 {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let ran = Ran(command.output().unwrap());
-        assert_eq!(ran.code(), FAILED, "{}", ran.stderr());
-        let said = ran.stderr();
-        assert!(said.contains(".lockkeeper"), "{said}");
-        assert!(said.contains("next:") || said.contains("help:"), "{said}");
+        Ran(command.output().unwrap())
     }
-    assert_eq!(writes(&simulator), Vec::<String>::new());
-    // So that the folder can be removed.
+}
+
+/// So that the folder can be removed.
+fn writable(project: &Project) {
     each_below(&project.state(), &mut |path| {
         let mode = if path.is_dir() { 0o755 } else { 0o644 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

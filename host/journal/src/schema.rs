@@ -1,9 +1,9 @@
 //! The journal file's tables, and which formats this program knows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::error::{OpenError, StorageCause, StorageFault};
 
@@ -96,6 +96,50 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
         .pragma_update(None, "query_only", true)
         .map_err(fault)?;
     Ok(connection)
+}
+
+/// Opens a connection to a journal that lies where this user may not write.
+///
+/// Where a write-ahead log lies beside it, `SQLite` reads both as long as it finds the log's index too
+/// (<https://sqlite.org/wal.html#read_only_databases>). A journal that was closed has none; then nothing
+/// is left to read but the file itself, which nobody changes: so it needs no locks.
+pub(crate) fn open_read_only(path: &Path) -> Result<Connection, OpenError> {
+    let fault = |error| open_error(path, &error);
+    let log = std::fs::metadata(beside(path, "-wal"));
+    let immutable = log.map_or(true, |log| log.len() == 0);
+    let uri = format!(
+        "file:{}?mode=ro&immutable={}",
+        uri_path(path),
+        u8::from(immutable)
+    );
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(fault)?;
+    configure(&connection).map_err(fault)?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// The file beside the journal whose name ends so.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A path as the part of a URI that it is (RFC 3986, 3.3).
+fn uri_path(path: &Path) -> String {
+    let mut text = String::new();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                text.push(char::from(*byte));
+            }
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+    }
+    text
 }
 
 fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {

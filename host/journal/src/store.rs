@@ -40,8 +40,22 @@ impl Store {
     /// processes may have it open; every run has one holder. Blocks for a few milliseconds.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let writer = schema::open_writer(path)?;
-        let reader = schema::open_reader(path)?;
+        Self::over(path, schema::open_writer(path)?, schema::open_reader(path)?)
+    }
+
+    /// Opens the journal at `path` for its history: one that lies where this user may not write can be
+    /// read all the same, and gives a fault to whoever writes.
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        match Self::open(path) {
+            Err(OpenError::Storage(fault)) if fault.cause == StorageCause::ReadOnly => {}
+            opened => return opened,
+        }
+        let open = || schema::open_read_only(path);
+        Self::over(path, open()?, open()?)
+    }
+
+    fn over(path: &Path, writer: Connection, reader: Connection) -> Result<Self, OpenError> {
         let fault = |error: std::io::Error| StorageFault {
             what: "start the journal's thread".to_owned(),
             path: path.to_owned(),

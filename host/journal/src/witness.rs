@@ -58,9 +58,8 @@ impl Witness {
         name.push("-heads");
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).mode(0o600);
-        Self {
-            file: options.open(name).ok(),
-        }
+        let file = options.open(&name).or_else(|_| File::open(&name));
+        Self { file: file.ok() }
     }
 
     /// Remembers that `head` is on disk.

@@ -8,7 +8,6 @@ use serde::Deserialize as _;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::run::open_journal;
 use crate::args::Runs;
 use crate::exit::{Exit, Problem};
 use crate::printer::Printer;
@@ -32,7 +31,7 @@ pub(super) async fn runs(
             )),
         };
     }
-    let store = open_journal(project)?;
+    let store = Store::open_to_read(project.journal())?;
     match command {
         Runs::List { workflow } => list(&store, workflow.clone(), printer).await,
         Runs::Show { run } => {
