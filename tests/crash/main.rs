@@ -23,6 +23,7 @@ mod cloud;
 mod damage;
 mod death;
 mod every_point;
+mod full_disk;
 mod secrets;
 mod signals;
 mod stage;
