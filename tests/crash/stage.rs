@@ -74,10 +74,15 @@ impl Stage {
 
     /// Sets the state back and starts the simulator on it.
     pub(crate) fn set(&self) -> Simulator {
+        self.set_with(&[])
+    }
+
+    /// The same, with arguments for the simulator.
+    pub(crate) fn set_with(&self, arguments: &[&str]) -> Simulator {
         let state = self.project.state();
         fs::remove_dir_all(&state).unwrap();
         copy(&self.built.path().join("state"), &state);
-        self.project.simulator(&[])
+        self.project.simulator(arguments)
     }
 }
 
