@@ -28,8 +28,7 @@ use support::{Project, Simulator};
 /// How often each is measured.
 const ROUNDS: usize = 25;
 /// Every reply takes a tenth of a second, as from a service that is not on this machine.
-const SLOW: &str =
-    r#"{"method":"*","path":"*","action":{"slow_drip":{"bytes_per_second":1000000}}}"#;
+const SLOW: &str = r#"{"path":"**","action":{"slow_drip":{"bytes_per_second":1000000}}}"#;
 const APP: &str = "etl-demo";
 const RUN: [&str; 4] = ["run", "onboard", "-i", "app_name=etl-demo"];
 

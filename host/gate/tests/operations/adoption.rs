@@ -187,7 +187,7 @@ pub(crate) async fn jobs(clouds: &Clouds, application_id: &str) {
 async fn a_placeholder_is_never_sent() {
     let clouds = Clouds::start().await;
     let run = Arc::new(RunGate::new(
-        clouds.cloud(),
+        &clouds.cloud(),
         Secrets::in_memory(),
         Events::new("run", &[]),
         Mode::Apply,
