@@ -10,8 +10,9 @@ use lockkeeper_types::Value;
 use lockkeeper_workflow::{Decision, Scope, Step, Workflow};
 use time::OffsetDateTime;
 
+use crate::engine::Engine;
+use crate::error::EngineError;
 use crate::report::RunReport;
-use crate::run::{Engine, EngineError};
 use crate::schedule::unknown_outputs;
 
 impl Engine {

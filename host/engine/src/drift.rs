@@ -7,6 +7,18 @@ use lockkeeper_gate::{Class, Object, Record, RunGate, Written};
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+impl Engine {
+    /// What changed since `run` in the objects that it wrote. Sends reads only.
+    pub async fn drift(&self, run: &str) -> Result<Vec<Difference>, EngineError> {
+        let run = self.store.run(run).await?;
+        let record = self.record_of(&run.summary.id).await?;
+        Ok(differences(&self.looking_gate(&run.summary.id), &record).await?)
+    }
+}
+
 /// A field that is not as the run left it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {

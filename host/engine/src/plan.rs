@@ -1,12 +1,143 @@
 //! What a run would do, without doing it.
 
-use lockkeeper_gate::{Change, PlannedCall};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lockkeeper_gate::{Change, Events, Mode, Plan, PlannedCall, RunGate, Secrets};
+use lockkeeper_journal::{LookupError, Memory, Mode as RunMode, RunFilter, Status};
+use lockkeeper_types::Value;
+use lockkeeper_workflow::Workflow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::drift::Difference;
-use crate::report::StepReport;
+use crate::engine::{Engine, digest};
+use crate::error::EngineError;
+use crate::report::{RunReport, RunResult, StepReport};
+use crate::schedule::{Schedule, Stopped};
+
+impl Engine {
+    /// What a run would do. Its steps see `now` as the time, so that two plans of one world are
+    /// equal.
+    pub async fn plan(
+        &self,
+        workflow: &Workflow,
+        given: &BTreeMap<String, Value>,
+        now: OffsetDateTime,
+    ) -> Result<PlanReport, EngineError> {
+        let inputs = self.bind(workflow, given, now)?;
+        let events = Events::new("plan", &self.listeners);
+        let gate = Arc::new(RunGate::new(
+            &self.cloud,
+            Secrets::in_memory(),
+            events,
+            Mode::Plan(Box::new(Plan::new(now))),
+            self.cancellation.clone(),
+        ));
+        let mut durable = Memory::default().invocation("plan");
+        let mut scope = self.scope(&inputs, None, &self.actor, now);
+        let schedule = Schedule {
+            workflow,
+            catalogue: &self.catalogue,
+            run: gate.clone(),
+            seed: [0; 32],
+            started_at: now,
+            adopts: None,
+        };
+        let (steps, result) = schedule.run(&mut durable, &mut scope).await;
+        let report = |steps, result| RunReport {
+            run: "plan".to_owned(),
+            workflow: workflow.name.as_str().to_owned(),
+            target: self.target.clone(),
+            result,
+            steps,
+            outputs: serde_json::Map::new(),
+            adopted: BTreeMap::new(),
+            error: None,
+        };
+        match result {
+            Ok(()) => {}
+            Err(Stopped::Evaluation(diagnostic)) => {
+                return Err(EngineError::Values(vec![*diagnostic]));
+            }
+            Err(Stopped::Halted(halt)) => return Err(EngineError::Halted(halt)),
+            Err(Stopped::Failed) => {
+                let failed = steps
+                    .iter()
+                    .find_map(|step| Some((step, step.error.as_ref()?)));
+                let (step, failure) = failed.map_or_else(Default::default, |(step, failure)| {
+                    (step.id.clone(), failure.message.clone())
+                });
+                return Err(EngineError::Unplannable {
+                    step,
+                    failure,
+                    report: Box::new(report(steps, RunResult::Failed)),
+                });
+            }
+        }
+        let Mode::Plan(plan) = &gate.mode else {
+            return Err(EngineError::Internal(
+                "the plan's gate does not plan".to_owned(),
+            ));
+        };
+        let mut calls = plan.calls();
+        let place = |step: &str| workflow.steps.iter().position(|other| *other.name == step);
+        calls.sort_by_key(|call| place(&call.step));
+        let mut planned = PlanReport {
+            workflow: workflow.name.as_str().to_owned(),
+            workflow_digest: digest(&workflow.source.text),
+            plugin_digests: self.plugin_digests(workflow),
+            target: self.target.clone(),
+            made_at: now,
+            changed_outside: self.changed_outside(workflow, &inputs).await?,
+            inputs,
+            steps,
+            counts: Counts::of(&calls),
+            calls,
+            reads: plan.reads(),
+            requests: Sent {
+                gets: plan.requests().gets(),
+                writes: plan.requests().writes(),
+            },
+            unchanged: plan.unchanged(),
+            hash: String::new(),
+        };
+        planned.hash = planned.compute_hash();
+        Ok(planned)
+    }
+
+    /// What changed since the last run of the workflow with the same inputs here that has not
+    /// been taken back.
+    async fn changed_outside(
+        &self,
+        workflow: &Workflow,
+        inputs: &Value,
+    ) -> Result<Option<ChangedOutside>, EngineError> {
+        let filter = RunFilter {
+            workflow: Some(workflow.name.as_str().to_owned()),
+            ..RunFilter::default()
+        };
+        let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
+        for summary in listed.runs {
+            let lasts = !matches!(
+                summary.status,
+                Status::Undone | Status::PartlyUndone | Status::Running
+            );
+            if summary.mode != RunMode::Run || summary.target != self.target || !lasts {
+                continue;
+            }
+            if self.store.run(&summary.id).await?.beginning.inputs == *inputs {
+                let differences = self.drift(&summary.id).await?;
+                return Ok(Some(ChangedOutside {
+                    since: summary.id,
+                    differences,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
 
 /// A plan, in the stable shape of `--output json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,7 +147,7 @@ pub struct PlanReport {
     /// SHA-256 of the workflow file.
     pub workflow_digest: String,
     /// SHA-256 of each plugin's component.
-    pub plugin_digests: std::collections::BTreeMap<String, String>,
+    pub plugin_digests: BTreeMap<String, String>,
     /// The target's name.
     pub target: String,
     /// The time that its steps see.
@@ -26,7 +157,7 @@ pub struct PlanReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_outside: Option<ChangedOutside>,
     /// The inputs it was made for.
-    pub inputs: lockkeeper_types::Value,
+    pub inputs: Value,
     /// The steps, in the order of the file.
     pub steps: Vec<StepReport>,
     /// Every write, in the order of the steps.

@@ -1,5 +1,7 @@
 //! Taking a run back: its writes' inverses, newest first, and nothing that is not its own.
 
+mod run;
+
 use lockkeeper_gate::{Call, Grants, Halt, Inverse, Object, Record, RunGate, StepGate, Written};
 use lockkeeper_journal::Durable;
 use lockkeeper_types::Value;
