@@ -11,52 +11,28 @@ use serde_json::{Value, json};
 
 use crate::cloud;
 use crate::stage::{Stage, newest, onboard};
-use crate::support::Simulator;
+use crate::support::{Project, Simulator};
 
 const CANCELLED: i32 = 8;
 /// The request during which the signals come.
 const SLOW: &str = "/api/2.2/jobs/create";
 
-/// A run in the middle of a request whose reply takes seconds.
-struct Slow {
-    stage: Stage,
-    simulator: Simulator,
+/// A `run` in a process of its own.
+struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
 }
 
-impl Slow {
-    fn new() -> Self {
-        let slow = Self::with(&json!({ "slow_drip": { "bytes_per_second": 10 } }));
-        while jobs(&slow.simulator).is_empty() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        slow
-    }
-
-    /// A run whose request the simulator does `action` to, once.
-    fn with(action: &Value) -> Self {
-        let stage = Stage::new();
-        let simulator = stage.set();
-        simulator.control(
-            "POST",
-            "/__simulator/faults",
-            Some(&json!({ "method": "POST", "path": SLOW, "times": 1, "action": action })),
-        );
-        let mut child = stage
-            .project
+impl Running {
+    fn start(project: &Project) -> Self {
+        let mut child = project
             .command(&onboard())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self {
-            stage,
-            simulator,
-            child,
-            stderr,
-        }
+        Self { child, stderr }
     }
 
     fn signal(&self, signal: Signal) {
@@ -80,6 +56,40 @@ impl Slow {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap().code(), said)
+    }
+}
+
+/// A run in the middle of a request whose reply takes seconds.
+struct Slow {
+    stage: Stage,
+    simulator: Simulator,
+    run: Running,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let slow = Self::with(&json!({ "slow_drip": { "bytes_per_second": 10 } }));
+        while jobs(&slow.simulator).is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        slow
+    }
+
+    /// A run whose request the simulator does `action` to, once.
+    fn with(action: &Value) -> Self {
+        let stage = Stage::new();
+        let simulator = stage.set();
+        simulator.control(
+            "POST",
+            "/__simulator/faults",
+            Some(&json!({ "method": "POST", "path": SLOW, "times": 1, "action": action })),
+        );
+        let run = Running::start(&stage.project);
+        Self {
+            stage,
+            simulator,
+            run,
+        }
     }
 
     /// Goes on, and compares with a run that nobody disturbed.
@@ -105,8 +115,8 @@ fn jobs(simulator: &Simulator) -> serde_json::Map<String, Value> {
 fn one_signal_ends_after_the_call_that_is_under_way() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut slow = Slow::new();
-        slow.signal(signal);
-        let (code, said) = slow.end();
+        slow.run.signal(signal);
+        let (code, said) = slow.run.end();
         assert_eq!(code, Some(CANCELLED), "{said}");
         assert!(
             said.contains("Stopping after the call that is under way"),
@@ -124,9 +134,9 @@ fn one_signal_ends_after_the_call_that_is_under_way() {
 #[test]
 fn one_signal_ends_a_wait_that_the_service_asks_for() {
     let mut slow = Slow::with(&json!({ "throttle": { "retry_after": 600 } }));
-    slow.said("names the time to wait");
-    slow.signal(Signal::SIGINT);
-    let (code, said) = slow.end();
+    slow.run.said("names the time to wait");
+    slow.run.signal(Signal::SIGINT);
+    let (code, said) = slow.run.end();
     assert_eq!(code, Some(CANCELLED), "{said}");
     assert!(
         said.contains("stopped while waiting for the service, as asked; it last answered"),
@@ -136,13 +146,29 @@ fn one_signal_ends_a_wait_that_the_service_asks_for() {
     slow.go_on("cancelled");
 }
 
+/// A run that waits for another one to give up the workflow's lock has nothing to finish.
+#[test]
+fn one_signal_ends_the_wait_for_a_lock() {
+    let mut first = Slow::new();
+    let mut second = Running::start(&first.stage.project);
+    second.said("which holds the lock");
+    second.signal(Signal::SIGINT);
+    let (code, said) = second.end();
+    assert_eq!(code, Some(CANCELLED), "{said}");
+    let (run, status) = newest(&first.stage.project, "run").unwrap();
+    assert_eq!(status, "cancelled");
+    let (code, said) = first.run.end();
+    assert_eq!(code, Some(0), "{said}");
+    first.stage.project.ok(&["resume", &run]);
+}
+
 #[test]
 fn two_signals_end_at_once() {
     let mut slow = Slow::new();
-    slow.signal(Signal::SIGINT);
-    slow.said("Again: stop now");
-    slow.signal(Signal::SIGINT);
-    assert_eq!(slow.child.wait().unwrap().code(), Some(CANCELLED));
+    slow.run.signal(Signal::SIGINT);
+    slow.run.said("Again: stop now");
+    slow.run.signal(Signal::SIGINT);
+    assert_eq!(slow.run.child.wait().unwrap().code(), Some(CANCELLED));
     let (run, _) = newest(&slow.stage.project, "run").unwrap();
     let shown = slow.stage.project.ok(&["runs", "show", &run]).stdout();
     assert!(shown.contains("? databricks/jobs.create"), "{shown}");
