@@ -1,7 +1,7 @@
 //! A project: its folder, its `lockkeeper.toml`, its workflows, plugins, grants and targets.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -246,9 +246,9 @@ impl Project {
     pub(crate) fn catalogue(
         &self,
         runtime: &Runtime,
-        wanted: Option<&[String]>,
+        wanted: Option<&BTreeSet<String>>,
     ) -> Result<Catalogue, Problem> {
-        let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.iter().any(|w| w == name));
+        let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted.contains(name));
         let mut components: BTreeMap<String, Component> = lockkeeper_plugins::builtin()
             .iter()
             .filter(|builtin| is_wanted(builtin.name))
@@ -322,23 +322,18 @@ impl Project {
 
     /// Loads and checks a workflow with the plugins it names.
     pub(crate) fn load(&self, source: &Arc<Source>) -> Result<(Checked, Catalogue), Problem> {
-        let runtime = runtime()?;
-        let wanted = match lockkeeper_workflow::parse(source) {
-            Ok(workflow) => Some(
-                workflow
-                    .steps
-                    .iter()
-                    .map(|step| step.plugin.as_str().to_owned())
-                    .collect::<Vec<_>>(),
-            ),
-            Err(_) => None,
-        };
-        let catalogue = self.catalogue(&runtime, wanted.as_deref())?;
+        let wanted = lockkeeper_workflow::plugin_names(source);
+        let (draft, catalogue) = rayon::join(
+            || lockkeeper_workflow::draft(source),
+            || self.catalogue(&runtime()?, wanted.as_ref()),
+        );
+        let catalogue = catalogue?;
         let known = Known {
             catalogue: &catalogue,
             names: self.plugin_names(),
         };
-        let checked = lockkeeper_workflow::load(source, &known)
+        let checked = draft
+            .check(&known)
             .map_err(|diagnostics| Problem::from(diagnostics.0))?;
         Ok((checked, catalogue))
     }

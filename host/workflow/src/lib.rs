@@ -37,6 +37,7 @@ pub use model::{
 pub use schema::schema;
 pub use source::{Source, Span, Spanned};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lockkeeper_types::Signature;
@@ -80,28 +81,58 @@ pub fn parse(source: &Arc<Source>) -> Result<Workflow, Diagnostics> {
     }
 }
 
-/// Reads and checks a workflow file in one go, so that every mistake in it is found at once.
-pub fn load(source: &Arc<Source>, plugins: &dyn Plugins) -> Result<Checked, Diagnostics> {
+/// The plugins that a workflow file names, found without reading all of it; none where it is not
+/// even TOML.
+pub fn plugin_names(source: &Source) -> Option<BTreeSet<String>> {
+    read::plugin_names(source)
+}
+
+/// A workflow file as it was read, with what is wrong with its shape, and not checked yet.
+#[derive(Debug)]
+pub struct Draft {
+    workflow: Option<Workflow>,
+    broken: check::Broken,
+    found: Vec<Diagnostic>,
+}
+
+/// Reads a workflow file to check it.
+pub fn draft(source: &Arc<Source>) -> Draft {
     let (workflow, broken, found) = read::read(source);
-    let found = match &workflow {
-        Some(workflow) => check::check(workflow, plugins, &broken, found),
-        None => found,
-    };
-    let Diagnostics(found) = Diagnostics::in_file_order(found);
-    match workflow {
-        Some(mut workflow) if !found.iter().any(Diagnostic::is_error) => {
-            for step in &mut workflow.steps {
-                if let Some(signature) = plugins.signature(&step.plugin) {
-                    step.outputs.clone_from(&signature.outputs);
-                }
-            }
-            Ok(Checked {
-                workflow,
-                warnings: found,
-            })
-        }
-        _ => Err(Diagnostics(found)),
+    Draft {
+        workflow,
+        broken,
+        found,
     }
+}
+
+impl Draft {
+    /// Checks it, so that every mistake in the file is found at once.
+    pub fn check(self, plugins: &dyn Plugins) -> Result<Checked, Diagnostics> {
+        let found = match &self.workflow {
+            Some(workflow) => check::check(workflow, plugins, &self.broken, self.found),
+            None => self.found,
+        };
+        let Diagnostics(found) = Diagnostics::in_file_order(found);
+        match self.workflow {
+            Some(mut workflow) if !found.iter().any(Diagnostic::is_error) => {
+                for step in &mut workflow.steps {
+                    if let Some(signature) = plugins.signature(&step.plugin) {
+                        step.outputs.clone_from(&signature.outputs);
+                    }
+                }
+                Ok(Checked {
+                    workflow,
+                    warnings: found,
+                })
+            }
+            _ => Err(Diagnostics(found)),
+        }
+    }
+}
+
+/// Reads and checks a workflow file in one go.
+pub fn load(source: &Arc<Source>, plugins: &dyn Plugins) -> Result<Checked, Diagnostics> {
+    draft(source).check(plugins)
 }
 
 /// Checks every path, type, guard and secret of a workflow against the plugins; errors and

@@ -8,6 +8,7 @@ mod template;
 
 pub(crate) use part::header;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use toml_edit::{Document, Item, TableLike};
@@ -35,6 +36,19 @@ pub(crate) fn read(source: &Arc<Source>) -> (Option<Workflow>, Broken, Vec<Diagn
     };
     let workflow = reader.workflow(document.as_table());
     (Some(workflow), reader.broken, reader.found)
+}
+
+/// The plugins of all steps, as far as they are written as text.
+pub(crate) fn plugin_names(source: &Source) -> Option<BTreeSet<String>> {
+    let document = Document::parse(source.text.as_str()).ok()?;
+    let steps = document.get("steps").and_then(Item::as_table_like);
+    let steps = steps.into_iter().flat_map(TableLike::iter);
+    Some(
+        steps
+            .filter_map(|(_, step)| step.get("plugin")?.as_str())
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 fn syntax(source: &Arc<Source>, error: &toml_edit::TomlError) -> Diagnostic {

@@ -1,5 +1,6 @@
 //! `plugin inspect`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use lockkeeper_types::Field;
@@ -29,7 +30,7 @@ pub(super) fn plugin(
             .signature()
             .clone()
     } else {
-        let catalogue = project.catalogue(&runtime, Some(std::slice::from_ref(plugin)))?;
+        let catalogue = project.catalogue(&runtime, Some(&BTreeSet::from([plugin.clone()])))?;
         let found = catalogue
             .plugin(plugin)
             .map(|plugin| plugin.signature().clone());
