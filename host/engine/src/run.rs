@@ -6,7 +6,7 @@ use std::time::Duration;
 use lockkeeper_gate::{Event, Halt, RunGate};
 use lockkeeper_journal::{Ending, Lease, Mode as RunMode, Run};
 use lockkeeper_types::Value;
-use lockkeeper_workflow::Workflow;
+use lockkeeper_workflow::{Scope, Workflow};
 use time::OffsetDateTime;
 
 use crate::adopt;
@@ -82,23 +82,7 @@ impl Engine {
         if let Some(adopts) = adopts {
             adopt::stand_in(workflow, adopts, &mut scope)?;
         }
-        let _lock = match workflow
-            .evaluate_lock(&scope)
-            .map_err(|diagnostic| EngineError::Values(vec![*diagnostic]))?
-        {
-            None => None,
-            Some(key) => {
-                let queued = |holder: &str| {
-                    let message = format!("waits for run {holder}, which holds the lock `{key}`");
-                    let _ = gate.events.tell(None, &Event::StepProgress { message });
-                };
-                tokio::select! {
-                    lock = Lock::take(&self.locks, &key, id, queued) => Some(lock?),
-                    // Nothing is called any more, so nothing has to be locked.
-                    () = self.cancellation.set() => None,
-                }
-            }
-        };
+        let _lock = self.lock(workflow, &scope, &gate, id).await?;
         gate.events.tell(
             None,
             &Event::RunStart {
@@ -175,6 +159,31 @@ impl Engine {
         }
         self.end(&lease, &gate, &report).await?;
         Ok(report)
+    }
+
+    /// The workflow's lock, if it has one; waits while another run holds it.
+    async fn lock(
+        &self,
+        workflow: &Workflow,
+        scope: &Scope,
+        gate: &RunGate,
+        id: &str,
+    ) -> Result<Option<Lock>, EngineError> {
+        let key = workflow
+            .evaluate_lock(scope)
+            .map_err(|diagnostic| EngineError::Values(vec![*diagnostic]))?;
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let queued = |holder: &str| {
+            let message = format!("waits for run {holder}, which holds the lock `{key}`");
+            let _ = gate.events.tell(None, &Event::StepProgress { message });
+        };
+        tokio::select! {
+            lock = Lock::take(&self.locks, &key, id, queued) => Ok(Some(lock?)),
+            // Nothing is called any more, so nothing has to be locked.
+            () = self.cancellation.set() => Ok(None),
+        }
     }
 
     async fn end(

@@ -16,6 +16,9 @@ use crate::rows::{self, Append, Head};
 use crate::store::Store;
 use crate::witness::Witness;
 
+/// What work on the file gives, or the fault with which it is refused.
+type Refusable<T> = rusqlite::Result<Result<T, Fault>>;
+
 /// The right to advance a run, until it is dropped, the run ends, or another process takes over
 /// because this one was not heard of for [`LEASE_TIMEOUT`](crate::LEASE_TIMEOUT). Its token is
 /// checked with every entry, so a holder that was taken over cannot write any more.
@@ -292,7 +295,7 @@ impl Shared {
         &self,
         what: &'static str,
         edge: Edge,
-        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+        work: impl FnOnce(&Connection, &mut Head) -> Refusable<T> + Send + 'static,
     ) -> Result<T, Fault> {
         self.write_then(what, edge, work, |_| ()).await
     }
@@ -302,12 +305,19 @@ impl Shared {
         &self,
         what: &'static str,
         edge: Edge,
-        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+        work: impl FnOnce(&Connection, &mut Head) -> Refusable<T> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, Fault> {
-        let (work, then) = self.fenced(edge, work, then);
+        let witness = Arc::clone(&self.store.inner.witness);
+        let committed = move |(value, head): &(T, Head)| {
+            if edge == Edge::Durable {
+                witness.note(head);
+            }
+            then(value);
+        };
         let writer = &self.store.inner.writer;
-        let (value, _) = writer.run_then(what, edge, work, then).await?;
+        let work = self.fenced(work);
+        let (value, _) = writer.run_then(what, edge, work, committed).await?;
         Ok(value)
     }
 
@@ -315,30 +325,21 @@ impl Shared {
     pub(crate) fn queue<T: Send + 'static>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>> + Send + 'static,
+        work: impl FnOnce(&Connection, &mut Head) -> Refusable<T> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) {
-        let (work, then) = self.fenced(Edge::Cheap, work, then);
-        self.store.inner.writer.queue(what, Edge::Cheap, work, then);
+        let writer = &self.store.inner.writer;
+        let work = self.fenced(work);
+        writer.queue(what, Edge::Cheap, work, |(value, _)| then(value));
     }
 
-    /// `work` if this lease still has the run when it is its turn, and `then` with the witness
-    /// told before.
-    fn fenced<T, W, C>(
-        &self,
-        edge: Edge,
-        work: W,
-        then: C,
-    ) -> (
-        impl FnOnce(&Connection) -> rusqlite::Result<Result<(T, Head), Fault>> + use<T, W, C>,
-        impl FnOnce(&(T, Head)) + use<T, W, C>,
-    )
+    /// `work`, if this lease still has the run when it is its turn.
+    fn fenced<T, W>(&self, work: W) -> impl FnOnce(&Connection) -> Refusable<(T, Head)> + use<T, W>
     where
-        W: FnOnce(&Connection, &mut Head) -> rusqlite::Result<Result<T, Fault>>,
-        C: FnOnce(&T),
+        W: FnOnce(&Connection, &mut Head) -> Refusable<T>,
     {
         let (number, token) = (self.number, self.token);
-        let fenced = move |connection: &Connection| {
+        move |connection| {
             let mut head = rows::head_at(connection, number)?;
             if head.fence == token {
                 Ok(work(connection, &mut head)?.map(|value| (value, head)))
@@ -350,14 +351,6 @@ impl Shared {
                         .map_or_else(|| "nobody: it was given up".to_owned(), |h| h.to_string()),
                 }))
             }
-        };
-        let witness = Arc::clone(&self.store.inner.witness);
-        let committed = move |(value, head): &(T, Head)| {
-            if edge == Edge::Durable {
-                witness.note(head);
-            }
-            then(value);
-        };
-        (fenced, committed)
+        }
     }
 }
