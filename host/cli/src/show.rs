@@ -150,8 +150,13 @@ pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport
     }
     if std::env::var_os("LOCKKEEPER_IN_AUTOMATION").is_none() {
         let run = &report.run;
+        let resume = if report.adopted.is_empty() {
+            "goes on from there"
+        } else {
+            "tries the same objects again; another object wants a new adopt"
+        };
         printer.tell(&format!(
-            "  next:  lockkeeper resume {run}    goes on from there\n         lockkeeper undo {run}      takes back what was done\n         lockkeeper runs show {run}"
+            "  next:  lockkeeper resume {run}    {resume}\n         lockkeeper undo {run}      takes back what was done\n         lockkeeper runs show {run}"
         ));
     }
 }

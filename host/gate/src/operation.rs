@@ -10,6 +10,7 @@ use lockkeeper_cloud::{Cloud, Failure};
 use lockkeeper_types::{Value, unknown};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::operations::state;
 use crate::{Call, Secrets};
 
 /// What recovery does with a write whose outcome was lost.
@@ -135,6 +136,47 @@ pub trait Read: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn observed(&self, output: &Self::Output) -> Option<Observed> {
         let _ = output;
         None
+    }
+}
+
+/// A read whose answer is the whole state of its object: `None` where there is no such object.
+#[async_trait]
+pub trait ReadState: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// `PACKAGE/INTERFACE.FUNCTION`, as in WIT.
+    const NAME: &'static str;
+    /// The state, in the shape that writes to the object use.
+    type State: Serialize + DeserializeOwned + Send;
+
+    /// What it asks about.
+    fn about(&self) -> Object;
+
+    /// Asks the service.
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure>;
+}
+
+#[async_trait]
+impl<R: ReadState> Read for R {
+    const NAME: &'static str = R::NAME;
+    type Output = Option<R::State>;
+
+    fn object(&self) -> Object {
+        self.about()
+    }
+
+    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+        self.look_up(context).await
+    }
+
+    fn planned(
+        &self,
+        state: Option<&Value>,
+        _: &Placeholders<'_>,
+    ) -> Result<Self::Output, Failure> {
+        Ok(state::read(state))
+    }
+
+    fn observed(&self, output: &Self::Output) -> Option<Observed> {
+        Some(state::of(output))
     }
 }
 

@@ -3,7 +3,7 @@
 mod azure;
 mod databricks;
 mod entra;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod testing;
 mod times;

@@ -4,14 +4,14 @@ use lockkeeper_types::Value;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The state that `value` describes.
-pub(super) fn of<T: Serialize>(value: &T) -> Option<Value> {
+pub(crate) fn of<T: Serialize>(value: &T) -> Option<Value> {
     serde_json::to_value(value)
         .ok()
         .filter(|state| !state.is_null())
 }
 
 /// What a state describes.
-pub(super) fn read<T: DeserializeOwned>(state: Option<&Value>) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(state: Option<&Value>) -> Option<T> {
     T::deserialize(state?).ok()
 }
 

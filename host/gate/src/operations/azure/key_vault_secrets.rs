@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Call;
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, times, wire};
 use crate::secrets::SecretRef;
 
@@ -152,28 +152,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "azure/key-vault-secrets.find";
-    type Output = Option<SecretProperties>;
+    type State = SecretProperties;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         object(&self.vault_url, &self.name)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         newest(context, Self::NAME, &self.vault_url, &self.name).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -392,6 +380,7 @@ impl Write for Purge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn set() -> Set {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, wire};
 
 const API_VERSION: &str = "2022-04-01";
@@ -185,28 +185,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "azure/role-assignments.find";
-    type Output = Option<RoleAssignment>;
+    type State = RoleAssignment;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         assignment!(self).object()
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         assignment!(self).look_up(context, Self::NAME).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 

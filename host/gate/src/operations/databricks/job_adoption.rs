@@ -11,7 +11,7 @@ use super::job_settings::{tags, tasks};
 use super::jobs::{Job, all, by_id, fetch, number, object};
 use super::post;
 use crate::definition::own_failure;
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, wire};
 
 const UPDATE: &str = "/api/2.2/jobs/update";
@@ -45,28 +45,16 @@ pub(crate) struct Get {
 }
 
 #[async_trait]
-impl Read for Get {
+impl ReadState for Get {
     const NAME: &'static str = "databricks/jobs.get";
-    type Output = Option<Job>;
+    type State = Job;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         Object::new("job id", &self.id)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         by_id(context, Self::NAME, &self.id, &self.tag).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -245,6 +233,7 @@ fn named(id: &str, name: &str, tag: &(String, String)) -> Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::databricks::job_settings::example;
     use crate::operations::databricks::jobs::Find;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{get, post};
 use crate::definition::own_failure;
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, wire};
 
 /// What a principal may do in a scope; each includes the one before.
@@ -67,28 +67,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "databricks/secret-acls.find";
-    type Output = Option<Permission>;
+    type State = Permission;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         object(&self.scope, &self.principal)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         look_up(context, Self::NAME, &self.scope, &self.principal).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 

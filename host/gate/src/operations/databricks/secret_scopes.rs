@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{get, post};
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::azure::key_vaults::with_slash;
 use crate::operations::{state, wire};
 
@@ -83,28 +83,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "databricks/secret-scopes.find";
-    type Output = Option<SecretScope>;
+    type State = SecretScope;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         object(&self.name)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         look_up(context, Self::NAME, &self.name).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -236,6 +224,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create(url: Option<&str>) -> Create {

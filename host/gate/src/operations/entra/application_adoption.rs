@@ -10,7 +10,7 @@ use serde_json::json;
 use super::applications::{Application, SELECTED, Wire, look_up, object};
 use super::{explained, graph};
 use crate::definition::own_failure;
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, wire};
 
 /// An application registration that may have no unique name.
@@ -75,15 +75,15 @@ pub(crate) struct LookUp {
 }
 
 #[async_trait]
-impl Read for LookUp {
+impl ReadState for LookUp {
     const NAME: &'static str = "entra/applications.look-up";
-    type Output = Option<Registration>;
+    type State = Registration;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         Object::new("application id", self.id.to_lowercase())
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         if !is_guid(&self.id) {
             let message = format!("`{}` is no GUID, and every id in Entra is one", self.id);
             return Err(wire::invalid(Self::NAME, message));
@@ -111,18 +111,6 @@ impl Read for LookUp {
                 ),
             )),
         }
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -215,6 +203,7 @@ impl Write for SetUniqueName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::entra::applications::Find;
     use crate::operations::testing::{PLACEHOLDERS, taken_back};
 

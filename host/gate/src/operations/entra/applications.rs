@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{explained, graph, owned, upsert};
 use crate::Call;
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, times, wire};
 
 /// An application registration, single tenant.
@@ -94,28 +94,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "entra/applications.find";
-    type Output = Option<Application>;
+    type State = Application;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         object(&self.unique_name)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         look_up(context, Self::NAME, &self.unique_name).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -308,6 +296,7 @@ impl Write for Purge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create() -> Create {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{explained, graph, owned, upsert};
-use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
+use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, ReadState, Write};
 use crate::operations::{state, wire};
 
 /// An application's identity in the tenant.
@@ -67,28 +67,16 @@ pub(crate) struct Find {
 }
 
 #[async_trait]
-impl Read for Find {
+impl ReadState for Find {
     const NAME: &'static str = "entra/service-principals.find";
-    type Output = Option<ServicePrincipal>;
+    type State = ServicePrincipal;
 
-    fn object(&self) -> Object {
+    fn about(&self) -> Object {
         object(&self.application_id)
     }
 
-    async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
+    async fn look_up(&self, context: &Context<'_>) -> Result<Option<Self::State>, Failure> {
         look_up(context, Self::NAME, &self.application_id).await
-    }
-
-    fn planned(
-        &self,
-        state: Option<&Value>,
-        _: &Placeholders<'_>,
-    ) -> Result<Self::Output, Failure> {
-        Ok(state::read(state))
-    }
-
-    fn observed(&self, output: &Self::Output) -> Option<Observed> {
-        Some(state::of(output))
     }
 }
 
@@ -213,6 +201,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Read as _;
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     #[test]
