@@ -113,7 +113,7 @@ fn a_function_without_a_grant_is_refused_before_anything_runs() {
             "error[LK0401]",
             "entra/applications.create",
             "let `[grants.register]` in lockkeeper.toml say:",
-            "\"entra/applications\" = [\"find\", \"create\"]",
+            "\"entra/applications\" = [\"find\", \"look-up\", \"set-unique-name\", \"create\"]",
         ],
     );
 }
