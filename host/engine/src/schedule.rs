@@ -336,10 +336,7 @@ impl Schedule<'_> {
         match durable.start_step(&address).await.map_err(halted_by)? {
             Started::Finished => {}
             Started::Open(own) => running.push(Box::pin(async move {
-                // Even a sleep of no length lasts until the timer's next millisecond.
-                if !pause.is_zero() {
-                    attempt.run.cancellation.sleep(pause).await;
-                }
+                attempt.run.cancellation.sleep(pause).await;
                 Ended {
                     address,
                     attempted: attempt.make(own).await,
