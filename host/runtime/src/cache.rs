@@ -1,4 +1,4 @@
-//! Keeps compiled plugins on disk, in a folder that only this user can reach.
+//! Keeps compiled plugins and their signatures on disk, in a folder that only this user can reach.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lockkeeper_types::Signature;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -18,6 +19,9 @@ use crate::{StartError, artifact};
 #[derive(Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// Tells this program from every other build of it, which may read a component otherwise. None
+    /// where the system does not say.
+    program: Option<u64>,
 }
 
 impl Cache {
@@ -40,7 +44,10 @@ impl Cache {
                 "belongs to another user"
             }
             Ok(found) if found.mode() & 0o077 != 0 => "can be reached by other users",
-            Ok(_) => return Ok(Self { folder }),
+            Ok(_) => {
+                let program = program();
+                return Ok(Self { folder, program });
+            }
         };
         Err(StartError::Unsafe { path: folder, what })
     }
@@ -60,14 +67,30 @@ impl Cache {
         digest: &str,
         component: &Component,
     ) -> io::Result<()> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let bytes = component.serialize().map_err(io::Error::other)?;
+        self.put(&self.file(engine, digest), &bytes)
+    }
+
+    /// The signature of the component with this digest, if this program has read it before.
+    pub(crate) fn signature(&self, digest: &str) -> Option<Signature> {
+        let kept = fs::read(self.signature_file(digest)?).ok()?;
+        let signature: Signature = serde_json::from_slice(&kept).ok()?;
+        (signature.digest == digest).then_some(signature)
+    }
+
+    /// Keeps a signature.
+    pub(crate) fn keep_signature(&self, signature: &Signature) -> io::Result<()> {
+        match self.signature_file(&signature.digest) {
+            Some(file) => self.put(&file, &serde_json::to_vec(signature)?),
+            None => Ok(()),
+        }
+    }
+
+    fn put(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-        let file = self.file(engine, digest);
-        let temporary = self
-            .folder
-            .join(format!("{digest}.{}.{unique}.new", process::id()));
-        let written = write(&temporary, &bytes).and_then(|()| fs::rename(&temporary, file));
+        let temporary = self.folder.join(format!("{}.{unique}.new", process::id()));
+        let written = write(&temporary, bytes).and_then(|()| fs::rename(&temporary, file));
         if written.is_err() {
             // Best effort: the error that matters is the one of the write.
             let _ = fs::remove_file(&temporary);
@@ -82,6 +105,21 @@ impl Cache {
         self.folder
             .join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
     }
+
+    /// By component and program.
+    fn signature_file(&self, digest: &str) -> Option<PathBuf> {
+        let program = self.program?;
+        Some(self.folder.join(format!("{digest}-{program:016x}.json")))
+    }
+}
+
+/// A hash of where this program lies, its length, and when it was written.
+fn program() -> Option<u64> {
+    let path = std::env::current_exe().ok()?;
+    let found = fs::metadata(&path).ok()?;
+    let mut hasher = DefaultHasher::new();
+    (path, found.len(), found.modified().ok()?).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -1,22 +1,23 @@
 //! Runs a plugin: one fresh store, one call of `run` or `adopt`, nothing kept.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use lockkeeper_types::{Signature, Value};
 use serde_json::Map;
-use wasmtime::component::{Func, InstancePre, ResourceTable, Val};
+use wasmtime::component::{Func, ResourceTable, Val};
 use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use crate::contract::{ADOPT, Contract, RUN};
 use crate::ended::{Ended, Ran, StepError};
 use crate::host::{Held, Host};
+use crate::runtime::{Linked, Loader};
 use crate::stop::Stop;
 use crate::store::{Limiter, State};
 use crate::value::{Converter, Fault};
 use crate::wasi::{self, Clock, Output};
-use crate::{Budget, Limit, LimitKind, Mismatch, Used, engine, verdict};
+use crate::{Budget, Limit, LimitKind, Mismatch, Problem, Used, engine, verdict};
 
 /// What a replay repeats: kept in the run's journal.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +28,18 @@ pub struct Seed {
     pub started_at: SystemTime,
 }
 
-/// A plugin, compiled and linked. Cloning it is cheap.
+/// A loaded plugin. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Plugin {
-    pre: InstancePre<State>,
-    contract: Arc<Contract>,
     signature: Arc<Signature>,
+    code: Arc<Code>,
+}
+
+/// A plugin's component, linked at the latest when it runs.
+struct Code {
+    loader: Arc<Loader>,
+    bytes: Vec<u8>,
+    linked: OnceLock<Result<Linked, Problem>>,
 }
 
 /// What a plugin is called for.
@@ -51,20 +58,43 @@ enum Returned {
 
 impl Plugin {
     pub(crate) fn new(
-        pre: InstancePre<State>,
-        contract: Contract,
-        signature: Arc<Signature>,
+        loader: &Arc<Loader>,
+        bytes: &[u8],
+        signature: Signature,
+        linked: Option<Linked>,
     ) -> Self {
+        let code = Code {
+            loader: loader.clone(),
+            bytes: bytes.to_owned(),
+            linked: linked.map(Ok).map_or_else(OnceLock::new, OnceLock::from),
+        };
         Self {
-            pre,
-            contract: Arc::new(contract),
-            signature,
+            signature: Arc::new(signature),
+            code: Arc::new(code),
         }
     }
 
     /// What the plugin takes, gives and asks leave for.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// Does now, on this thread, what [`run`](Self::run) would have to do first: compile and link.
+    pub fn link(&self) {
+        // Whoever runs it is told what does not work.
+        let _ = self.linked();
+    }
+
+    fn linked(&self) -> &Result<Linked, Problem> {
+        let Code {
+            loader,
+            bytes,
+            linked,
+        } = &*self.code;
+        linked.get_or_init(|| {
+            let (linked, ..) = loader.link(bytes, &self.signature.digest)?;
+            Ok(linked)
+        })
     }
 
     /// Runs the plugin to its end, in a store of its own. Dropping the future ends it at once;
@@ -153,7 +183,7 @@ impl Plugin {
             budget: budget.clone(),
             host_calls: 0,
         };
-        let mut store = Store::new(self.pre.engine(), state);
+        let mut store = Store::new(&self.code.loader.engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_max_component_handles(budget.handles);
         store.set_hostcall_fuel(budget.host_call_bytes);
@@ -171,7 +201,11 @@ impl Plugin {
         budget: &Budget,
     ) -> wasmtime::Result<Returned> {
         store.set_fuel(budget.fuel)?;
-        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let Linked { pre, contract } = match self.linked() {
+            Ok(linked) => linked,
+            Err(problem) => wasmtime::bail!("{problem}"),
+        };
+        let instance = pre.instantiate_async(&mut *store).await?;
         let name = match &purpose {
             Purpose::Run => RUN,
             Purpose::Adopt(_) => ADOPT,
@@ -179,9 +213,9 @@ impl Plugin {
         let Some(function) = instance.get_func(&mut *store, name) else {
             wasmtime::bail!("the component has no `{name}`");
         };
-        let mut params = self.params(store, inputs, budget)?;
+        let mut params = params(contract, store, inputs, budget)?;
         let outputs = match purpose {
-            Purpose::Run => self.contract.outputs.as_ref(),
+            Purpose::Run => contract.outputs.as_ref(),
             Purpose::Adopt(id) => {
                 params.push(Val::String(id));
                 None
@@ -204,7 +238,7 @@ impl Plugin {
             (Val::Result(Ok(None)), None) => Ok(Returned::Outputs(Value::Object(Map::new()))),
             (Val::Result(Err(Some(error))), _) => {
                 let error = converter
-                    .lift(&self.contract.error, *error)
+                    .lift(&contract.error, *error)
                     .map_err(|fault| fault.of("error"))?;
                 StepError::from_value(error)
                     .map(Returned::Failed)
@@ -213,31 +247,31 @@ impl Plugin {
             _ => Err(unexpected("result")),
         }
     }
+}
 
-    fn params(
-        &self,
-        store: &mut Store<State>,
-        inputs: Value,
-        budget: &Budget,
-    ) -> wasmtime::Result<Vec<Val>> {
-        let inputs = match inputs {
-            Value::Null => Map::new(),
-            Value::Object(fields) => fields,
-            _ => return Err(mismatch("inputs", "an object", "something else")),
+fn params(
+    contract: &Contract,
+    store: &mut Store<State>,
+    inputs: Value,
+    budget: &Budget,
+) -> wasmtime::Result<Vec<Val>> {
+    let inputs = match inputs {
+        Value::Null => Map::new(),
+        Value::Object(fields) => fields,
+        _ => return Err(mismatch("inputs", "an object", "something else")),
+    };
+    let Some(record) = &contract.inputs else {
+        return if inputs.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(mismatch("inputs", "none, as the plugin takes none", "some"))
         };
-        let Some(record) = &self.contract.inputs else {
-            return if inputs.is_empty() {
-                Ok(Vec::new())
-            } else {
-                Err(mismatch("inputs", "none, as the plugin takes none", "some"))
-            };
-        };
-        let allowed = budget.host_call_bytes;
-        Converter::new(store.as_context_mut(), LimitKind::HostCallBytes, allowed)
-            .lower_record(record, inputs)
-            .map(|val| vec![val])
-            .map_err(|fault| fault.of("inputs"))
-    }
+    };
+    let allowed = budget.host_call_bytes;
+    Converter::new(store.as_context_mut(), LimitKind::HostCallBytes, allowed)
+        .lower_record(record, inputs)
+        .map(|val| vec![val])
+        .map_err(|fault| fault.of("inputs"))
 }
 
 /// Counts the ticks in which the plugin itself ran, and lets others run at each.

@@ -1,12 +1,13 @@
 //! Loads plugins.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lockkeeper_types::{Import, Signature};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::types::Component as Types;
+use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::cache::Cache;
 use crate::contract::{self, Contract};
@@ -18,28 +19,49 @@ use crate::{LoadError, Plugin, Problem, StartError, engine, link, shape, wasi};
 /// How a [`Runtime`] is set up.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeOptions {
-    /// Where compiled plugins are kept: a folder that only this user can reach, made if need be.
-    /// Without one every start compiles anew.
+    /// Where compiled plugins and their signatures are kept: a folder that only this user can reach,
+    /// made if need be. Without one every start compiles anew.
     pub cache: Option<PathBuf>,
 }
 
 /// Loads plugins; one for a process.
 pub struct Runtime {
-    engine: Engine,
+    loader: Arc<Loader>,
+}
+
+/// What loading takes, also after [`Runtime`] is gone.
+pub(crate) struct Loader {
+    pub(crate) engine: Engine,
     cache: Option<Cache>,
+    /// With all of WASI that plugins get, and nothing else.
+    linker: Linker<State>,
+}
+
+/// A plugin that can be run.
+pub(crate) struct Linked {
+    pub(crate) pre: InstancePre<State>,
+    pub(crate) contract: Contract,
 }
 
 impl Runtime {
     /// Starts the engine.
     pub fn new(options: RuntimeOptions) -> Result<Self, StartError> {
+        let cache = options.cache.map(Cache::open).transpose()?;
+        let engine = engine::start()?;
+        let mut linker = Linker::new(&engine);
+        wasi::link(&mut linker).map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let loader = Loader {
+            engine,
+            cache,
+            linker,
+        };
         Ok(Self {
-            cache: options.cache.map(Cache::open).transpose()?,
-            engine: engine::start()?,
+            loader: Arc::new(loader),
         })
     }
 
-    /// Loads a plugin under a name. Compiling takes milliseconds to seconds and blocks the thread;
-    /// none of the plugin's code runs.
+    /// Loads a plugin under a name; none of its code runs. Compiling takes milliseconds to seconds
+    /// and blocks the thread. A plugin whose signature is kept is compiled when it is first needed.
     pub fn load(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<Plugin, LoadError> {
         self.read(name, bytes.as_ref())
             .map_err(|problem| LoadError {
@@ -49,26 +71,49 @@ impl Runtime {
     }
 
     fn read(&self, name: &str, bytes: &[u8]) -> Result<Plugin, Problem> {
+        let loader = &self.loader;
+        let digest = format!("{:x}", Sha256::digest(bytes));
+        let cache = loader.cache.as_ref();
+        if let Some(known) = cache.and_then(|cache| cache.signature(&digest)) {
+            let plugin = name.to_owned();
+            let signature = Signature { plugin, ..known };
+            return Ok(Plugin::new(loader, bytes, signature, None));
+        }
         shape::check(bytes)?;
-        let digest = hex(&Sha256::digest(bytes));
-        let component = self.compile(bytes, &digest)?;
+        let (linked, types, imports) = loader.link(bytes, &digest)?;
+        contract::check_imports(&loader.engine, &types)?;
+        let docs = Docs::read(bytes);
+        let signature =
+            linked
+                .contract
+                .signature(&loader.engine, &types, &docs, imports, name, digest)?;
+        if let Some(cache) = cache {
+            // A full disk costs the next start some time, and this one nothing.
+            let _ = cache.keep_signature(&signature);
+        }
+        Ok(Plugin::new(loader, bytes, signature, Some(linked)))
+    }
+}
 
-        let mut linker = Linker::<State>::new(&self.engine);
-        wasi::link(&mut linker).map_err(|error| invalid(&error))?;
-        let ty = component.component_type();
-        let imports = link::link(&self.engine, &mut linker, &ty)?;
+impl Loader {
+    /// Makes a component ready to run. With it come its types, in which the resources are the host's,
+    /// so that secrets are known as such, and what it asks leave for.
+    pub(crate) fn link(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<(Linked, Types, Vec<Import>), Problem> {
+        let component = self.compile(bytes, digest)?;
+        let mut linker = self.linker.clone();
+        let imports = link::link(&self.engine, &mut linker, &component.component_type())?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| invalid(&error))?;
-        // With the resources that the linker put in, so that secrets are known as such.
-        let ty = linker
+        let types = linker
             .substituted_component_type(&component)
             .map_err(|error| invalid(&error))?;
-        contract::check_imports(&self.engine, &ty)?;
-        let contract = Contract::read(&self.engine, &ty)?;
-        let docs = Docs::read(bytes);
-        let signature = contract.signature(&self.engine, &ty, &docs, imports, name, digest)?;
-        Ok(Plugin::new(pre, contract, Arc::new(signature)))
+        let contract = Contract::read(&self.engine, &types)?;
+        Ok((Linked { pre, contract }, types, imports))
     }
 
     /// Compiles, unless that has been done before.
@@ -80,7 +125,7 @@ impl Runtime {
         let component =
             Component::from_binary(&self.engine, bytes).map_err(|error| invalid(&error))?;
         if let Some(cache) = cached {
-            // A full disk costs the next start some time, and this one nothing.
+            // As with the signature.
             let _ = cache.keep(&self.engine, digest, &component);
         }
         Ok(component)
@@ -89,12 +134,4 @@ impl Runtime {
 
 fn invalid(error: &wasmtime::Error) -> Problem {
     Problem::Malformed(clean(&format!("{error:#}"), 500))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lockkeeper_runtime::{Budget, Ended, Runtime, RuntimeOptions};
+use lockkeeper_types::Signature;
 use serde_json::json;
 
 use crate::guest::plain;
@@ -17,11 +18,13 @@ fn runtime(folder: &Path) -> Runtime {
     .unwrap()
 }
 
-fn only_file(folder: &Path) -> PathBuf {
-    let files: Vec<_> = fs::read_dir(folder)
+/// The one file in the folder whose name ends so.
+fn only_file(folder: &Path, extension: &str) -> PathBuf {
+    let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
+    files.retain(|file| file.extension().is_some_and(|found| found == extension));
     let [file] = files.as_slice() else {
         panic!("{files:?}")
     };
@@ -35,12 +38,15 @@ async fn a_compiled_plugin_is_used_again_while_it_is_whole() {
     let bytes = plain("", "", "(i32.const 0)");
 
     runtime(&folder).load("guest", &bytes).unwrap();
-    let file = only_file(&folder);
+    let file = only_file(&folder, "cwasm");
     let first = fs::metadata(&file).unwrap().ino();
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o077, 0);
 
     let plugin = runtime(&folder).load("guest", &bytes).unwrap();
-    assert_eq!(fs::metadata(only_file(&folder)).unwrap().ino(), first);
+    assert_eq!(
+        fs::metadata(only_file(&folder, "cwasm")).unwrap().ino(),
+        first
+    );
     let ran = plugin
         .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
         .await;
@@ -63,6 +69,47 @@ async fn a_compiled_plugin_is_used_again_while_it_is_whole() {
             .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
             .await;
         assert!(matches!(ran.ended, Ended::Outputs(_)), "{:?}", ran.ended);
-        assert_eq!(fs::read(only_file(&folder)).unwrap().len(), whole.len());
+        assert_eq!(
+            fs::read(only_file(&folder, "cwasm")).unwrap().len(),
+            whole.len()
+        );
     }
+}
+
+#[tokio::test]
+async fn a_plugin_whose_signature_is_kept_is_compiled_when_it_runs() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("compiled");
+    let bytes = plain("", "", "(i32.const 0)");
+    let first = runtime(&folder).load("guest", &bytes).unwrap();
+    let kept = only_file(&folder, "json");
+    assert_eq!(fs::metadata(&kept).unwrap().mode() & 0o077, 0);
+    fs::remove_file(only_file(&folder, "cwasm")).unwrap();
+
+    let again = runtime(&folder).load("another", &bytes).unwrap();
+    let expected = Signature {
+        plugin: "another".to_owned(),
+        ..first.signature().clone()
+    };
+    assert_eq!(*again.signature(), expected);
+    assert!(
+        fs::read_dir(&folder).unwrap().count() == 1,
+        "nothing is compiled for a signature"
+    );
+    let ran = again
+        .run(Recorder::silent(), json!({}), &Budget::default(), seed(1))
+        .await;
+    assert!(matches!(ran.ended, Ended::Outputs(_)), "{:?}", ran.ended);
+    only_file(&folder, "cwasm");
+
+    for broken in ["", "{}", "text"] {
+        fs::write(&kept, broken).unwrap();
+        let read = runtime(&folder).load("guest", &bytes).unwrap();
+        assert_eq!(read.signature(), first.signature(), "{broken:?}");
+    }
+    let mut signature = serde_json::to_value(first.signature()).unwrap();
+    signature["digest"] = "ab".repeat(32).into();
+    fs::write(&kept, signature.to_string()).unwrap();
+    let read = runtime(&folder).load("guest", &bytes).unwrap();
+    assert_eq!(read.signature(), first.signature(), "of another component");
 }
