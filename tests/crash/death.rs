@@ -44,13 +44,7 @@ impl fmt::Display for Death {
 /// Every point of a run with these entries that sent these requests.
 pub(crate) fn every(entries: &[Value], requests: &[Value]) -> Vec<Death> {
     let mut deaths = Vec::new();
-    for moment in [
-        "begin:recorded",
-        "begin:held",
-        "end:before",
-        "end:forgotten",
-        "end:recorded",
-    ] {
+    for moment in ["begin:held", "end:before", "end:forgotten", "end:recorded"] {
         deaths.push(Death::At(moment.to_owned()));
     }
     for entry in entries {

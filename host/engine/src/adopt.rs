@@ -35,10 +35,10 @@ impl Engine {
         let mut scope = self.scope(&inputs, None, &self.actor, started_at);
         stand_in(workflow, adopts, &mut scope)?;
         let mode = Mode::Adopt;
-        let id = self
-            .record(workflow, &inputs, started_at, mode, None, adopts.clone())
+        let held = self
+            .begin(workflow, &inputs, started_at, mode, None, adopts.clone())
             .await?;
-        self.advance(workflow, &id, false).await
+        self.advance(workflow, held, false).await
     }
 
     fn check_adopts(&self, workflow: &Workflow, name: &str) -> Result<(), EngineError> {

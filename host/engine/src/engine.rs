@@ -9,7 +9,9 @@ use lockkeeper_cloud::Cloud;
 use lockkeeper_gate::{
     Cancellation, Events, KeyRing, Listener, Mode, Plan, Record, RunGate, Secrets, Vault,
 };
-use lockkeeper_journal::{HEARTBEAT, Holder, Lease, LookupError, Mode as RunMode, NewRun, Store};
+use lockkeeper_journal::{
+    HEARTBEAT, Holder, Lease, LookupError, Mode as RunMode, NewRun, Run, Store,
+};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Scope, Workflow};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -17,9 +19,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::task::JoinHandle;
 
 use crate::catalogue::Catalogue;
-use crate::crash;
 use crate::error::EngineError;
 
 /// Everything that runs of one project on one target share.
@@ -80,8 +82,8 @@ impl Engine {
             .map_err(EngineError::Values)
     }
 
-    /// Records that a run begins, and gives its id.
-    pub(crate) async fn record(
+    /// Records that a run begins, and holds it.
+    pub(crate) async fn begin(
         &self,
         workflow: &Workflow,
         inputs: &Value,
@@ -89,7 +91,7 @@ impl Engine {
         mode: RunMode,
         parent: Option<String>,
         adopts: BTreeMap<String, String>,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Held, EngineError> {
         let mut seed = [0; 32];
         SystemRandom::new()
             .fill(&mut seed)
@@ -108,9 +110,9 @@ impl Engine {
             parent,
             adopts,
         };
-        let id = self.store.create_run(new).await?;
-        crash::point("begin:recorded");
-        Ok(id)
+        let holder = Holder::this_process(&self.actor);
+        let lease = self.store.begin(new.clone(), holder).await?;
+        Ok(Held::new(new, lease))
     }
 
     pub(crate) fn plugin_digests(&self, workflow: &Workflow) -> BTreeMap<String, String> {
@@ -162,36 +164,23 @@ impl Engine {
     }
 
     /// A run's gate: its secrets sealed under its own key.
-    pub(crate) fn gate(&self, lease: &Arc<Lease>, seed: &[u8; 32]) -> Arc<RunGate> {
-        let vault = Vault::new(lease.clone(), self.keys.clone());
+    pub(crate) fn gate(&self, held: &Held) -> Arc<RunGate> {
+        let vault = Vault::new(held.lease.clone(), self.keys.clone());
         let gate = RunGate::new(
             &self.cloud,
             Secrets::sealed_in(Box::new(vault)),
-            Events::new(lease.run_id(), &self.listeners),
+            Events::new(held.lease.run_id(), &self.listeners),
             Mode::Apply,
             self.cancellation.clone(),
         );
-        Arc::new(gate.marked_by(seed))
+        Arc::new(gate.marked_by(&held.beginning.seed))
     }
 
-    /// Takes the run and keeps saying that it is alive until the guard is dropped.
-    pub(crate) async fn hold(&self, run: &str) -> Result<(Arc<Lease>, Heartbeat), EngineError> {
-        let lease = Arc::new(
-            self.store
-                .acquire(run, Holder::this_process(&self.actor))
-                .await?,
-        );
-        let beating = lease.clone();
-        let task = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(HEARTBEAT).await;
-                // A lost lease is noticed, with the holder's name, at the next durable operation.
-                if beating.beat().await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok((lease, Heartbeat(task)))
+    /// Takes a recorded run.
+    pub(crate) async fn hold(&self, run: Run) -> Result<Held, EngineError> {
+        let holder = Holder::this_process(&self.actor);
+        let lease = self.store.acquire(&run.summary.id, holder).await?;
+        Ok(Held::new(run.beginning, lease))
     }
 
     /// Destroys what a run has sealed, and its key first.
@@ -202,12 +191,38 @@ impl Engine {
     }
 }
 
-/// Beats until dropped.
-pub(crate) struct Heartbeat(tokio::task::JoinHandle<()>);
+/// A run that this process advances; it keeps saying that it is alive until this is dropped.
+pub(crate) struct Held {
+    /// What the run began with.
+    pub(crate) beginning: NewRun,
+    pub(crate) lease: Arc<Lease>,
+    heartbeat: JoinHandle<()>,
+}
 
-impl Drop for Heartbeat {
+impl Held {
+    fn new(beginning: NewRun, lease: Lease) -> Self {
+        let lease = Arc::new(lease);
+        let beating = lease.clone();
+        let heartbeat = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                // A lost lease is noticed, with the holder's name, at the next durable operation.
+                if beating.beat().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            beginning,
+            lease,
+            heartbeat,
+        }
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.abort();
+        self.heartbeat.abort();
     }
 }
 

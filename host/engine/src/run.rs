@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::adopt;
 use crate::crash;
-use crate::engine::{Engine, digest};
+use crate::engine::{Engine, Held, digest};
 use crate::error::EngineError;
 use crate::lock::Lock;
 use crate::report::{RunReport, RunResult};
@@ -26,24 +26,19 @@ impl Engine {
     ) -> Result<RunReport, EngineError> {
         let started_at = OffsetDateTime::now_utc();
         let inputs = self.bind(workflow, given, started_at)?;
-        let id = self
-            .record(
-                workflow,
-                &inputs,
-                started_at,
-                RunMode::Run,
-                None,
-                BTreeMap::new(),
-            )
+        let mode = RunMode::Run;
+        let held = self
+            .begin(workflow, &inputs, started_at, mode, None, BTreeMap::new())
             .await?;
-        self.advance(workflow, &id, false).await
+        self.advance(workflow, held, false).await
     }
 
     /// Goes on with a run that was interrupted, cancelled or failed.
     pub async fn resume(&self, workflow: &Workflow, run: &str) -> Result<RunReport, EngineError> {
         let run = self.store.run(run).await?;
         self.hold_to(workflow, &run)?;
-        self.advance(workflow, &run.summary.id, true).await
+        let held = self.hold(run).await?;
+        self.advance(workflow, held, true).await
     }
 
     /// Refuses to go on with a run whose files changed.
@@ -70,12 +65,16 @@ impl Engine {
     pub(crate) async fn advance(
         &self,
         workflow: &Workflow,
-        id: &str,
+        held: Held,
         resumed: bool,
     ) -> Result<RunReport, EngineError> {
-        let begun = self.store.run(id).await?.beginning;
-        let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease, &begun.seed);
+        let Held {
+            beginning: begun,
+            lease,
+            ..
+        } = &held;
+        let id = lease.run_id();
+        let gate = self.gate(&held);
         crash::point("begin:held");
         let mut scope = self.scope(&begun.inputs, Some(id), &begun.actor, begun.started_at);
         let adopts = (begun.mode == RunMode::Adopt).then_some(&begun.adopts);
@@ -119,8 +118,8 @@ impl Engine {
         });
         let mut report = RunReport {
             run: id.to_owned(),
-            workflow: begun.workflow,
-            target: begun.target,
+            workflow: begun.workflow.clone(),
+            target: begun.target.clone(),
             result: RunResult::Succeeded,
             steps,
             outputs: serde_json::Map::new(),

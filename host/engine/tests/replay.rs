@@ -209,28 +209,24 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
         .signature()
         .digest
         .clone();
-    let run = process
-        .engine
-        .store
-        .create_run(NewRun {
-            workflow: "waits".to_owned(),
-            title: "Waits".to_owned(),
-            actor: "ana@contoso.com".to_owned(),
-            target: "sim".to_owned(),
-            inputs: json!({}),
-            workflow_source: WORKFLOW.to_owned(),
-            plugin_digests: BTreeMap::from([("waiting".to_owned(), digest)]),
-            seed: [0; 32],
-            started_at: OffsetDateTime::now_utc(),
-            mode: Mode::Run,
-            parent: None,
-            adopts: BTreeMap::default(),
-        })
-        .await
-        .unwrap();
+    let new = NewRun {
+        workflow: "waits".to_owned(),
+        title: "Waits".to_owned(),
+        actor: "ana@contoso.com".to_owned(),
+        target: "sim".to_owned(),
+        inputs: json!({}),
+        workflow_source: WORKFLOW.to_owned(),
+        plugin_digests: BTreeMap::from([("waiting".to_owned(), digest)]),
+        seed: [0; 32],
+        started_at: OffsetDateTime::now_utc(),
+        mode: Mode::Run,
+        parent: None,
+        adopts: BTreeMap::default(),
+    };
+    let holder = Holder::this_process("ana@contoso.com");
+    let lease = process.engine.store.begin(new, holder).await.unwrap();
+    let run = lease.run_id().to_owned();
     {
-        let holder = Holder::this_process("ana@contoso.com");
-        let lease = process.engine.store.acquire(&run, holder).await.unwrap();
         let mut whole = lease.invocation("");
         let Started::Open(mut step) = whole.start_step("wait#1").await.unwrap() else {
             panic!("it has not ended")
@@ -248,6 +244,7 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
         .await
         .unwrap();
     }
+    drop(lease);
     let before = process.entries(&run).await.len();
 
     let stopped = process

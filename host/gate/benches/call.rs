@@ -86,7 +86,9 @@ impl Bench {
             parent: None,
             adopts: BTreeMap::default(),
         };
-        let run = runtime.block_on(store.create_run(new)).unwrap();
+        let holder = Holder::this_process("bench");
+        let lease = runtime.block_on(store.begin(new, holder)).unwrap();
+        let run = lease.run_id().to_owned();
         let gate = Arc::new(RunGate::new(
             &cloud,
             Secrets::in_memory(),

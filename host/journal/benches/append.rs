@@ -44,7 +44,9 @@ impl Bench {
             parent: None,
             adopts: BTreeMap::default(),
         };
-        let run = runtime.block_on(store.create_run(new)).unwrap();
+        let holder = Holder::this_process("bench");
+        let lease = runtime.block_on(store.begin(new, holder)).unwrap();
+        let run = lease.run_id().to_owned();
         Self {
             runtime,
             store,

@@ -21,8 +21,8 @@ pub(crate) struct Invocation {
     /// How many operations are done.
     done: u64,
     /// Whether the record is known to hold all that it may answer from. It is not when an
-    /// invocation begins or goes back, nor after an operation was dropped half-way: what was
-    /// queued may be waiting then.
+    /// invocation follows another of its address or goes back, nor after an operation was dropped
+    /// half-way: what was queued may be waiting then.
     settled: bool,
 }
 
@@ -39,7 +39,7 @@ impl Invocation {
             address: address.to_owned(),
             generation,
             done: 0,
-            settled: false,
+            settled: generation == 1,
         }
     }
 

@@ -7,14 +7,14 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use crate::durable::{Durable, Edge};
-use crate::error::{AcquireError, Fault, StorageFault};
+use crate::error::{AcquireError, Fault, StorageCause, StorageFault};
 use crate::holder::{is_alive, now_ms};
 use crate::invocation::Invocation;
-use crate::lookup;
-use crate::model::{Ending, Holder, JournalEntry, Status};
+use crate::model::{Ending, Holder, JournalEntry, NewRun, Status};
 use crate::rows::{self, Append, Head};
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::witness::Witness;
+use crate::{id, lookup};
 
 /// What work on the file gives, or the fault with which it is refused.
 type Refusable<T> = rusqlite::Result<Result<T, Fault>>;
@@ -77,6 +77,35 @@ impl Recording {
 }
 
 impl Store {
+    /// Records a new run durably, held by `holder` from the start. Its id is of 4 to 6 letters and
+    /// digits and unique in this file.
+    pub async fn begin(&self, new: NewRun, holder: Holder) -> Result<Lease, StorageFault> {
+        const WHAT: &str = "record a new run";
+        let path = self.path().to_owned();
+        let witness = Arc::clone(&self.inner.witness);
+        let work = move |connection: &Connection| {
+            let taken = |id: &str| rows::head_of(connection, id).map(|head| head.is_some());
+            let Some(id) = id::fresh(taken)? else {
+                return Ok(Err(StorageFault {
+                    what: WHAT.to_owned(),
+                    path,
+                    said: "no free run id was found".to_owned(),
+                    cause: StorageCause::Internal,
+                }));
+            };
+            let mut head = store::create(connection, &id, &new, witness.slots())?;
+            hold(connection, &mut head, &holder)?;
+            Ok(Ok(head))
+        };
+        let witness = Arc::clone(&self.inner.witness);
+        let committed = move |head: &Head| witness.note(head);
+        let writer = &self.inner.writer;
+        let head = writer
+            .run_then(WHAT, Edge::Durable, work, committed)
+            .await?;
+        Ok(Lease::new(self, head, Recording::default()))
+    }
+
     /// Takes the run with id `run` for `holder`. The record is verified first: a damaged one is
     /// readable, but cannot be gone on with. A run that failed or was cancelled is open again.
     pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
@@ -102,18 +131,10 @@ impl Store {
                 })
                 .await?;
             // Another process has added to the record since it was read: read it again.
-            let Some((number, token)) = acquired else {
+            let Some(head) = acquired else {
                 continue;
             };
-            return Ok(Lease {
-                shared: Arc::new(Shared {
-                    store: self.clone(),
-                    run: run.to_owned(),
-                    number,
-                    token,
-                    recording: Mutex::new(Recording::new(entries)),
-                }),
-            });
+            return Ok(Lease::new(self, head, Recording::new(entries)));
         }
     }
 }
@@ -174,14 +195,12 @@ fn verified(
     }
 }
 
-type Taken = Option<(i64, u64)>;
-
 fn take(
     connection: &Connection,
     run: &str,
     head_seq: u64,
     holder: &Holder,
-) -> rusqlite::Result<Result<Taken, AcquireError>> {
+) -> rusqlite::Result<Result<Option<Head>, AcquireError>> {
     let mut head = match free(connection, run)? {
         Ok(head) => head,
         Err(refusal) => return Ok(Err(refusal)),
@@ -189,7 +208,13 @@ fn take(
     if head.seq != head_seq {
         return Ok(Ok(None));
     }
-    let token = head.fence + 1;
+    hold(connection, &mut head, holder)?;
+    Ok(Ok(Some(head)))
+}
+
+/// Gives the run to `holder`, whose token is the new fence.
+fn hold(connection: &Connection, head: &mut Head, holder: &Holder) -> rusqlite::Result<()> {
+    head.fence += 1;
     connection
         .prepare_cached(
             "UPDATE runs SET fence = ?2, holder = ?3, heartbeat = ?4, ended_seq = NULL
@@ -197,20 +222,31 @@ fn take(
         )?
         .execute(params![
             head.number,
-            token,
+            head.fence,
             json!(holder).to_string(),
             now_ms()
         ])?;
-    let facts = json!({ "holder": holder, "fence": token });
+    let facts = json!({ "holder": holder, "fence": head.fence });
     rows::append(
         connection,
-        &mut head,
+        head,
         Append::own(rows::ACQUIRED, &facts, &Value::Null),
-    )?;
-    Ok(Ok(Some((head.number, token))))
+    )
 }
 
 impl Lease {
+    fn new(store: &Store, head: Head, recording: Recording) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store: store.clone(),
+                run: head.id,
+                number: head.number,
+                token: head.fence,
+                recording: Mutex::new(recording),
+            }),
+        }
+    }
+
     /// The run's id.
     pub fn run_id(&self) -> &str {
         &self.shared.run

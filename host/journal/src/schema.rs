@@ -66,10 +66,19 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let fault = |error| open_error(path, &error);
     let mut connection = Connection::open(path).map_err(fault)?;
     configure(&connection).map_err(fault)?;
-    if application(&connection).map_err(fault)? == 0 {
+    if application(&connection).map_err(fault)? == 0 && is_empty(&connection).map_err(fault)? {
+        // First, so that the tables are made in the log, which needs no sync of its own.
+        write_ahead(&connection, path)?;
         create(&mut connection).map_err(fault)?;
     }
     check(&connection, path)?;
+    write_ahead(&connection, path)?;
+    Ok(connection)
+}
+
+/// Has the file written by way of a write-ahead log.
+fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let fault = |error| open_error(path, &error);
     // SQLite answers with the mode it is in, which is another one where shared memory is not to
     // be had, as on some network file systems.
     let mode: String = connection
@@ -84,7 +93,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         }
         .into());
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Opens a connection that only reads, beside the writer.
@@ -185,6 +194,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY)?;
     // Where fsync does not reach the disk's platter by itself (macOS), ask for it.
     connection.pragma_update(None, "fullfsync", true)?;
+    // The writer asks for more where something has to be on disk.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     // A destroyed secret leaves no bytes in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
@@ -196,12 +207,17 @@ fn application(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "application_id", |row| row.get(0))
 }
 
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    connection.query_row(sql, [], |row| {
+        row.get::<_, u32>(0).map(|tables| tables == 0)
+    })
+}
+
 /// Two processes may come here at once: the second finds the tables of the first.
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let tables: u32 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if tables == 0 {
+    if is_empty(&transaction)? {
         transaction.execute_batch(TABLES)?;
         transaction.execute(
             "INSERT INTO about (key, value) VALUES ('written_by', ?1)",

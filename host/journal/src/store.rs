@@ -1,7 +1,7 @@
 //! The journal on one `SQLite` file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -11,10 +11,10 @@ use crate::durable::Edge;
 use crate::error::{LookupError, OpenError, StorageCause, StorageFault, VerifyError};
 use crate::lookup::WORKFLOW_DIGEST;
 use crate::model::{History, Mode, NewRun, Run, RunFilter, RunList, RunSummary};
-use crate::rows::{self, Append};
+use crate::rows::{self, Append, Head};
 use crate::witness::Witness;
 use crate::worker::Worker;
-use crate::{id, lookup, schema};
+use crate::{lookup, schema};
 
 /// A journal file. Clones share its two threads; the file is closed when the last one is gone.
 #[derive(Clone)]
@@ -25,9 +25,13 @@ pub struct Store {
 pub(crate) struct Inner {
     path: PathBuf,
     pub(crate) writer: Worker,
-    pub(crate) reader: Worker,
+    /// Started by the first who reads.
+    reader: OnceLock<Result<Worker, StorageFault>>,
+    open_reader: OpenReader,
     pub(crate) witness: Arc<Witness>,
 }
+
+type OpenReader = fn(&Path) -> Result<Connection, OpenError>;
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,7 +44,7 @@ impl Store {
     /// processes may have it open; every run has one holder. Blocks for a few milliseconds.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        Self::over(path, schema::open_writer(path)?, schema::open_reader(path)?)
+        Self::over(path, schema::open_writer(path)?, schema::open_reader)
     }
 
     /// Opens the journal at `path` for its history: one that lies where this user may not write can be
@@ -51,23 +55,18 @@ impl Store {
             Err(OpenError::Storage(fault)) if fault.cause == StorageCause::ReadOnly => {}
             opened => return opened,
         }
-        let open = || schema::open_read_only(path);
-        Self::over(path, open()?, open()?)
+        let writer = schema::open_read_only(path)?;
+        Self::over(path, writer, schema::open_read_only)
     }
 
-    fn over(path: &Path, writer: Connection, reader: Connection) -> Result<Self, OpenError> {
-        let fault = |error: std::io::Error| StorageFault {
-            what: "start the journal's thread".to_owned(),
-            path: path.to_owned(),
-            said: error.to_string(),
-            cause: StorageCause::Io,
-        };
+    fn over(path: &Path, writer: Connection, open_reader: OpenReader) -> Result<Self, OpenError> {
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
                 witness: Arc::new(Witness::beside(path)),
-                writer: Worker::writer(writer, path).map_err(fault)?,
-                reader: Worker::reader(reader, path).map_err(fault)?,
+                writer: Worker::writer(writer, path)?,
+                reader: OnceLock::new(),
+                open_reader,
             }),
         })
     }
@@ -75,27 +74,6 @@ impl Store {
     /// The journal file.
     pub fn path(&self) -> &Path {
         &self.inner.path
-    }
-
-    /// Records a new run durably and gives its id: 4 to 6 letters and digits, unique in this file.
-    pub async fn create_run(&self, new: NewRun) -> Result<String, StorageFault> {
-        const WHAT: &str = "record a new run";
-        let path = self.inner.path.clone();
-        let witness = Arc::clone(&self.inner.witness);
-        let work = move |connection: &Connection| {
-            let taken = |id: &str| rows::head_of(connection, id).map(|head| head.is_some());
-            let Some(id) = id::fresh(taken)? else {
-                return Ok(Err(StorageFault {
-                    what: WHAT.to_owned(),
-                    path,
-                    said: "no free run id was found".to_owned(),
-                    cause: StorageCause::Internal,
-                }));
-            };
-            create(connection, &id, &new, witness.slots())?;
-            Ok(Ok(id))
-        };
-        self.inner.writer.run(WHAT, Edge::Durable, work).await
     }
 
     /// The runs that `filter` lets through.
@@ -204,12 +182,41 @@ impl Store {
             transaction.finish()?;
             Ok(result)
         };
-        self.inner.reader.run(what, Edge::Cheap, snapshot).await
+        let Inner {
+            path,
+            reader,
+            open_reader,
+            ..
+        } = &*self.inner;
+        let reader = reader.get_or_init(|| {
+            let open = *open_reader;
+            Worker::reader(path, move |path| {
+                open(path).map_err(|error| match error {
+                    OpenError::Storage(fault) => fault,
+                    // It was a journal when the writer opened it.
+                    changed => StorageFault {
+                        what: "open the journal".to_owned(),
+                        path: path.to_owned(),
+                        said: changed.to_string(),
+                        cause: StorageCause::Damaged,
+                    },
+                })
+            })
+        });
+        match reader {
+            Ok(reader) => reader.run(what, Edge::Cheap, snapshot).await,
+            Err(fault) => Err(fault.clone().into()),
+        }
     }
 }
 
 /// Numbers up to `used` belong to runs that there were, even if nothing is left of them.
-fn create(connection: &Connection, id: &str, new: &NewRun, used: i64) -> rusqlite::Result<()> {
+pub(crate) fn create(
+    connection: &Connection,
+    id: &str,
+    new: &NewRun,
+    used: i64,
+) -> rusqlite::Result<Head> {
     let undoes = new.parent.as_ref().filter(|_| new.mode == Mode::Undo);
     connection
         .prepare_cached(
@@ -231,7 +238,8 @@ fn create(connection: &Connection, id: &str, new: &NewRun, used: i64) -> rusqlit
         connection,
         &mut head,
         Append::own(rows::CREATED, &facts, &Value::Null),
-    )
+    )?;
+    Ok(head)
 }
 
 impl RunFilter {

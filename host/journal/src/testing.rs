@@ -50,8 +50,15 @@ impl Journal {
         }
     }
 
+    /// A run that nobody holds.
     pub(crate) async fn begin(&self) -> String {
-        self.store.create_run(Self::new_run()).await.unwrap()
+        self.record(Self::new_run()).await
+    }
+
+    /// The same for a run of another kind.
+    pub(crate) async fn record(&self, new: NewRun) -> String {
+        let lease = self.store.begin(new, Self::holder()).await.unwrap();
+        lease.run_id().to_owned()
     }
 
     pub(crate) async fn acquire(&self, run: &str) -> Lease {

@@ -92,11 +92,11 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A thread that commits what it does, in groups.
-    pub(crate) fn writer(connection: Connection, path: &Path) -> std::io::Result<Self> {
+    pub(crate) fn writer(connection: Connection, path: &Path) -> Result<Self, StorageFault> {
         let mut writer = Writer {
             connection,
             path: path.to_owned(),
-            synchronous: None,
+            synchronous: Edge::Cheap,
             broken: None,
         };
         Self::start("journal-writer", path, move |tasks| {
@@ -108,14 +108,21 @@ impl Worker {
         })
     }
 
-    /// A thread that reads beside the writer.
-    pub(crate) fn reader(connection: Connection, path: &Path) -> std::io::Result<Self> {
+    /// A thread that reads beside the writer, over a connection that it opens itself.
+    pub(crate) fn reader(
+        path: &Path,
+        open: impl FnOnce(&Path) -> Result<Connection, StorageFault> + Send + 'static,
+    ) -> Result<Self, StorageFault> {
         let file = path.to_owned();
         Self::start("journal-reader", path, move |tasks| {
+            let connection = open(&file);
             while let Ok(mut task) = tasks.recv() {
-                let outcome = task
-                    .work(&connection)
-                    .map_err(|error| StorageFault::new(task.what(), &file, &error));
+                let outcome = match &connection {
+                    Ok(connection) => task
+                        .work(connection)
+                        .map_err(|error| StorageFault::new(task.what(), &file, &error)),
+                    Err(fault) => Err(fault.clone()),
+                };
                 task.done(outcome);
             }
         })
@@ -125,11 +132,17 @@ impl Worker {
         name: &str,
         path: &Path,
         run: impl FnOnce(mpsc::Receiver<Box<dyn Task>>) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    ) -> Result<Self, StorageFault> {
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(receiver))?;
+            .spawn(move || run(receiver))
+            .map_err(|error| StorageFault {
+                what: "start the journal's thread".to_owned(),
+                path: path.to_owned(),
+                said: error.to_string(),
+                cause: StorageCause::Io,
+            })?;
         Ok(Self {
             path: path.to_owned(),
             tasks: Some(sender),
@@ -232,7 +245,8 @@ impl Drop for Worker {
 struct Writer {
     connection: Connection,
     path: PathBuf,
-    synchronous: Option<Edge>,
+    /// As the connection is set: [`Edge::Cheap`] when it is opened.
+    synchronous: Edge,
     /// After a failed fsync the kernel may have dropped the pages and a second one would succeed
     /// all the same; and after a failed task that nobody waited for, what comes later would follow
     /// a gap. So nothing is promised any more until the journal is opened again.
@@ -289,13 +303,13 @@ impl Writer {
     }
 
     fn set_synchronous(&mut self, edge: Edge) -> rusqlite::Result<()> {
-        if self.synchronous != Some(edge) {
+        if self.synchronous != edge {
             let level = match edge {
                 Edge::Durable => "FULL",
                 Edge::Cheap => "NORMAL",
             };
             self.connection.pragma_update(None, "synchronous", level)?;
-            self.synchronous = Some(edge);
+            self.synchronous = edge;
         }
         Ok(())
     }

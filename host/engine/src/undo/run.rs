@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::{LeftBehind, UndoPlan, UndoReport, UndoSelection, Undone};
 use crate::crash;
-use crate::engine::Engine;
+use crate::engine::{Engine, Held};
 use crate::error::EngineError;
 
 impl Engine {
@@ -62,17 +62,11 @@ impl Engine {
         let inputs =
             serde_json::to_value(plan).map_err(|error| EngineError::Internal(error.to_string()))?;
         let now = OffsetDateTime::now_utc();
-        let id = self
-            .record(
-                workflow,
-                &inputs,
-                now,
-                RunMode::Undo,
-                Some(plan.run.clone()),
-                BTreeMap::new(),
-            )
+        let (mode, parent) = (RunMode::Undo, Some(plan.run.clone()));
+        let held = self
+            .begin(workflow, &inputs, now, mode, parent, BTreeMap::new())
             .await?;
-        self.carry_out(plan, &id, false).await
+        self.carry_out(plan, held, false).await
     }
 
     /// Goes on with an undo that was interrupted or cancelled.
@@ -86,18 +80,19 @@ impl Engine {
         }
         let plan = UndoPlan::deserialize(&run.beginning.inputs)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
-        self.carry_out(&plan, &run.summary.id, true).await
+        let held = self.hold(run).await?;
+        self.carry_out(&plan, held, true).await
     }
 
     async fn carry_out(
         &self,
         plan: &UndoPlan,
-        id: &str,
+        held: Held,
         resumed: bool,
     ) -> Result<UndoReport, EngineError> {
-        let seed = self.store.run(id).await?.beginning.seed;
-        let (lease, _heartbeat) = self.hold(id).await?;
-        let gate = self.gate(&lease, &seed);
+        let lease = &held.lease;
+        let id = lease.run_id();
+        let gate = self.gate(&held);
         crash::point("begin:held");
         gate.events.tell(
             None,

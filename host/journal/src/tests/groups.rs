@@ -52,8 +52,8 @@ async fn several_processes_write_to_one_file() {
     let writers = (0..4).map(|_| {
         let store = Store::open(journal.path()).unwrap();
         tokio::spawn(async move {
-            let run = store.create_run(Journal::new_run()).await.unwrap();
-            let lease = store.acquire(&run, Journal::holder()).await.unwrap();
+            let (new, holder) = (Journal::new_run(), Journal::holder());
+            let lease = store.begin(new, holder).await.unwrap();
             let mut invocation = lease.invocation("");
             for n in 0..ENTRIES {
                 put(&mut invocation, "e", Edge::Durable, json!(n))

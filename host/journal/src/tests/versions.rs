@@ -142,19 +142,22 @@ async fn what_a_run_adopts_is_recorded_and_nothing_more_of_one_that_adopts_nothi
     let store = Store::open(&path).unwrap();
     let first = async |id: &str| store.history(id).await.unwrap().entries[0].facts.clone();
     let old = store.runs(crate::RunFilter::default()).await.unwrap();
-    let plain = store.create_run(Journal::new_run()).await.unwrap();
-    assert_eq!(first(&plain).await, first(&old.runs[0].id).await);
+    let plain = store.begin(Journal::new_run(), Journal::holder());
+    let plain = plain.await.unwrap();
+    assert_eq!(first(plain.run_id()).await, first(&old.runs[0].id).await);
 
     let adoption = NewRun {
         mode: Mode::Adopt,
         adopts: BTreeMap::from([("job".into(), "991".into())]),
         ..Journal::new_run()
     };
-    let id = store.create_run(adoption.clone()).await.unwrap();
-    let recorded = first(&id).await;
+    let begun = store.begin(adoption.clone(), Journal::holder());
+    let begun = begun.await.unwrap();
+    let id = begun.run_id();
+    let recorded = first(id).await;
     assert_eq!(recorded["mode"], "adopt");
     assert_eq!(recorded["adopts"], json!({ "job": "991" }));
-    let run = store.run(&id).await.unwrap();
+    let run = store.run(id).await.unwrap();
     assert_eq!(run.beginning, adoption);
     assert_eq!(run.summary.mode, Mode::Adopt);
 }
