@@ -1,19 +1,21 @@
 //! From a target's name to a connected cloud, starting the simulator when that is the target.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lockkeeper_cloud::{
-    Class, Cloud, ConnectError, Credentials, Endpoints, Failure, SecretSource, SecretString, Target,
+    Actor, Class, Cloud, ConnectError, Credentials, Endpoints, Failure, SecretSource, SecretString,
+    Target,
 };
 use lockkeeper_gate::KeyRing;
 use lockkeeper_simulator::{Options, Profile, Running, StartError, StoreError};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::args;
 use crate::exit::{Exit, Problem};
 use crate::files;
-use crate::printer::Printer;
 use crate::project::{Place, Project};
 
 /// The file by which `sim start` tells other commands where it serves.
@@ -23,10 +25,21 @@ const SERVING: &str = "serving.json";
 pub(crate) struct Connection {
     pub(crate) name: String,
     pub(crate) cloud: Cloud,
+    /// What stands in for a cloud, in words.
+    pub(crate) stand_in: Option<String>,
+    signing_in: JoinHandle<Result<Actor, Failure>>,
     simulator: Option<Running>,
 }
 
 impl Connection {
+    /// Who signed in.
+    pub(crate) async fn actor(&mut self) -> Result<Actor, Problem> {
+        (&mut self.signing_in)
+            .await
+            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?
+            .map_err(|failure| unusable(&self.name, &failure))
+    }
+
     /// Stops what was started for it.
     pub(crate) async fn close(self) {
         if let Some(simulator) = self.simulator {
@@ -107,16 +120,19 @@ fn operator_secret(keys: &KeyRing) -> Result<Zeroizing<String>, Problem> {
     Ok(secret)
 }
 
-/// Connects to the target that is asked for, or configured, or else to the simulator.
+/// Connects to the target that is asked for, or configured, or else to the simulator, and begins to
+/// sign in.
 pub(crate) async fn connect(
-    project: &mut Project,
-    asked: &args::Target,
-    printer: &Printer,
+    project: Arc<Project>,
+    asked: args::Target,
 ) -> Result<Connection, Problem> {
     let (name, place) = project.place(asked.name.as_deref())?;
-    let (target, simulator) = match place {
-        Place::Cloud(target) => (*target, None),
-        Place::Simulator => simulated(project, asked, printer).await?,
+    let (target, stand_in, simulator) = match place {
+        Place::Cloud(target) => (*target, None, None),
+        Place::Simulator => {
+            let (target, stand_in, simulator) = simulated(&project, &asked).await?;
+            (target, Some(stand_in), simulator)
+        }
     };
     let cloud = Cloud::connect(target).await.map_err(|error| match error {
         ConnectError::Failure(failure) => unusable(&name, &failure),
@@ -125,15 +141,21 @@ pub(crate) async fn connect(
             format!("cannot connect to target `{name}`: {error}"),
         ),
     })?;
+    let signing_in = tokio::spawn({
+        let cloud = cloud.clone();
+        async move { cloud.actor().await }
+    });
     Ok(Connection {
         name,
         cloud,
+        stand_in,
+        signing_in,
         simulator,
     })
 }
 
 /// Why the target called `name` is of no use: nothing answers there, or nobody is signed in.
-pub(crate) fn unusable(name: &str, failure: &Failure) -> Problem {
+fn unusable(name: &str, failure: &Failure) -> Problem {
     let unreachable =
         failure.status.is_none() && (failure.class == Class::Unavailable || failure.code == "tls");
     if unreachable {
@@ -161,20 +183,20 @@ pub(crate) fn unusable(name: &str, failure: &Failure) -> Problem {
 async fn simulated(
     project: &Project,
     asked: &args::Target,
-    printer: &Printer,
-) -> Result<(Target, Option<Running>), Problem> {
+) -> Result<(Target, String, Option<Running>), Problem> {
     let options = options(project, &asked.sim_profile, asked.sim_seed, (0, 0))?;
     let folder = options.folder.clone();
     let secret = SecretString::new(options.operator_secret.to_string());
     let operator = lockkeeper_simulator::Operator::seeded();
-    let (endpoints, simulator) = match lockkeeper_simulator::start(options).await {
+    let (endpoints, stand_in, simulator) = match lockkeeper_simulator::start(options).await {
         Ok(running) => {
-            printer.say(&format!(
-                "  Simulator: no target is configured, so a local one stands in (state in {})",
+            let stand_in = format!(
+                "no target is configured, so a local one stands in (state in {})",
                 folder.display()
-            ));
+            );
             (
                 endpoints(running.https_address(), running.ca_pem()),
+                stand_in,
                 Some(running),
             )
         }
@@ -183,11 +205,11 @@ async fn simulated(
                 Problem::new(Exit::Locked, error.to_string())
                     .help("wait for it, or start `lockkeeper sim start`, which several can use")
             })?;
-            printer.say(&format!(
-                "  Simulator: the one that serves at {} (process {})",
+            let stand_in = format!(
+                "the one that serves at {} (process {})",
                 serving.https, serving.pid
-            ));
-            (endpoints(serving.https, &serving.ca_pem), None)
+            );
+            (endpoints(serving.https, &serving.ca_pem), stand_in, None)
         }
         Err(error) => return Err(Problem::new(Exit::Failed, error.to_string())),
     };
@@ -203,7 +225,7 @@ async fn simulated(
         endpoints: Some(endpoints),
         ..Target::default()
     };
-    Ok((target, simulator))
+    Ok((target, stand_in, simulator))
 }
 
 fn endpoints(address: std::net::SocketAddr, ca_pem: &str) -> Endpoints {

@@ -144,8 +144,8 @@ impl Project {
     }
 
     /// Where a run of `asked`, or of the configured target, goes, and the target's name.
-    pub(crate) fn place(&mut self, asked: Option<&str>) -> Result<(String, Place), Problem> {
-        let Some(config) = &mut self.config else {
+    pub(crate) fn place(&self, asked: Option<&str>) -> Result<(String, Place), Problem> {
+        let Some(config) = &self.config else {
             return match asked {
                 None | Some("sim") => Ok(("sim".to_owned(), Place::Simulator)),
                 Some(name) => Err(Problem::new(
@@ -159,7 +159,7 @@ impl Project {
             .map(str::to_owned)
             .or_else(|| config.project.target.clone())
             .unwrap_or_else(|| "sim".to_owned());
-        match config.targets.remove(&name) {
+        match config.targets.get(&name) {
             Some(TargetTable::Simulator(SimulatorTable { sim: true })) => {
                 Ok((name, Place::Simulator))
             }
@@ -167,7 +167,7 @@ impl Project {
                 Exit::Usage,
                 format!("target `{name}` says `sim = false` and nothing else"),
             )),
-            Some(TargetTable::Cloud(target)) => Ok((name, Place::Cloud(target))),
+            Some(TargetTable::Cloud(target)) => Ok((name, Place::Cloud(target.clone()))),
             None if name == "sim" => Ok((name, Place::Simulator)),
             None => {
                 let known: Vec<&str> = config.targets.keys().map(String::as_str).collect();
@@ -323,10 +323,12 @@ impl Project {
     /// Loads and checks a workflow with the plugins it names.
     pub(crate) fn load(&self, source: &Arc<Source>) -> Result<(Checked, Catalogue), Problem> {
         let wanted = lockkeeper_workflow::plugin_names(source);
-        let (draft, catalogue) = rayon::join(
-            || lockkeeper_workflow::draft(source),
-            || self.catalogue(&runtime()?, wanted.as_ref()),
-        );
+        let (draft, catalogue) = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| self.catalogue(&runtime()?, wanted.as_ref()));
+            let draft = lockkeeper_workflow::draft(source);
+            let panicked = |_| Err(Problem::new(Exit::Internal, "loading the plugins panicked"));
+            (draft, loading.join().unwrap_or_else(panicked))
+        });
         let catalogue = catalogue?;
         let known = Known {
             catalogue: &catalogue,

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use lockkeeper_gate::{Grants, Policy, Remedy};
 use lockkeeper_runtime::{LoadError, Plugin, Runtime};
 use lockkeeper_types::Signature;
-use lockkeeper_workflow::{Denied, Plugins};
-use rayon::prelude::*;
+use lockkeeper_workflow::{Denied, Plugins, Step};
 
 /// A plugin's component, not loaded yet.
 #[derive(Clone, Debug)]
@@ -25,20 +24,16 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Loads `components`, at once. All that cannot be loaded are reported.
+    /// Loads `components`. All that cannot be loaded are reported.
     pub fn load(
         runtime: &Runtime,
         components: Vec<Component>,
         policy: Policy,
     ) -> Result<Self, Vec<LoadError>> {
-        let loaded: Vec<_> = components
-            .par_iter()
-            .map(|component| runtime.load(&component.name, &component.bytes))
-            .collect();
         let mut plugins = BTreeMap::new();
         let mut errors = Vec::new();
-        for (component, loaded) in components.into_iter().zip(loaded) {
-            match loaded {
+        for component in components {
+            match runtime.load(&component.name, &component.bytes) {
                 Ok(plugin) => {
                     plugins.insert(component.name, plugin);
                 }
@@ -49,6 +44,14 @@ impl Catalogue {
             Ok(Self { plugins, policy })
         } else {
             Err(errors)
+        }
+    }
+
+    /// Has a step's plugin compiled and linked in the background, so that the step does not have to
+    /// wait for it.
+    pub fn link_ahead(&self, step: Option<&Step>) {
+        if let Some(plugin) = step.and_then(|step| self.plugin(&step.plugin)).cloned() {
+            tokio::task::spawn_blocking(move || plugin.link());
         }
     }
 

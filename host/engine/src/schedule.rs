@@ -344,6 +344,9 @@ impl Schedule<'_> {
             })),
         }
         progress.outstanding += 1;
+        let mut steps = self.workflow.steps.iter();
+        steps.find(|found| found.name == step.name);
+        self.catalogue.link_ahead(steps.next());
         Ok(())
     }
 

@@ -53,9 +53,8 @@ pub(crate) fn main(script: &File, serving: &File, key: &File) {
         }),
         ..Target::default()
     };
-    // The threads that the command line has.
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread, as the command line has.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()

@@ -10,13 +10,13 @@ use crate::printer::Printer;
 use crate::project::Project;
 
 pub(super) async fn adopt(
-    mut project: Project,
+    project: Arc<Project>,
     command: &args::Adopt,
     printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
     let adopts = objects(&command.objects)?;
     let source = project.workflow(&command.workflow)?;
-    let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let session = Session::open(&project, &source, &command.target, printer).await?;
     let report = match given(&session.workflow, &command.inputs) {
         Ok(given) => session
             .engine

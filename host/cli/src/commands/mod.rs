@@ -64,14 +64,21 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
                 printer,
             ))
         }
-        Command::Run(command) => block_on(run::run(find()?, command, printer)),
-        Command::Resume { run, target } => block_on(run::resume(find()?, &run, &target, printer)),
-        Command::Plan(command) => block_on(plan::plan(find()?, command, printer)),
-        Command::Adopt(command) => block_on(adopt::adopt(find()?, &command, printer)),
-        Command::Undo(command) => {
-            block_on(undo::undo(find()?, &command, cli.global.no_input, printer))
+        Command::Run(command) => block_on(run::run(find()?.into(), command, printer)),
+        Command::Resume { run, target } => {
+            block_on(run::resume(find()?.into(), &run, &target, printer))
         }
-        Command::Drift { what, target } => block_on(plan::drift(find()?, &what, &target, printer)),
+        Command::Plan(command) => block_on(plan::plan(find()?.into(), command, printer)),
+        Command::Adopt(command) => block_on(adopt::adopt(find()?.into(), &command, printer)),
+        Command::Undo(command) => block_on(undo::undo(
+            find()?.into(),
+            &command,
+            cli.global.no_input,
+            printer,
+        )),
+        Command::Drift { what, target } => {
+            block_on(plan::drift(find()?.into(), &what, &target, printer))
+        }
         Command::Runs(command) => block_on(runs::runs(&find()?, &command, printer)),
     }
 }
@@ -79,11 +86,14 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
 fn block_on(command: impl Future<Output = Result<Exit, Problem>>) -> Result<Exit, Problem> {
     // Steps wait for services, not for a processor, and a plugin that computes yields at every tick
     // of its engine's clock: handing every reply from thread to thread costs more than it gains.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             Problem::new(Exit::Internal, format!("cannot wait for services: {error}"))
-        })?
-        .block_on(command)
+        })?;
+    let exit = runtime.block_on(command);
+    // Nothing of what may still go on is waited for.
+    runtime.shutdown_background();
+    exit
 }

@@ -18,12 +18,12 @@ use crate::project::Project;
 use crate::show::{self, Making};
 
 pub(super) async fn plan(
-    mut project: Project,
+    project: Arc<Project>,
     command: args::Plan,
     printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
     let source = project.workflow(&command.workflow)?;
-    let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let session = Session::open(&project, &source, &command.target, printer).await?;
     let begun = Instant::now();
     let planned = match given(&session.workflow, &command.inputs) {
         Ok(given) => {
@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<PlanReport, Problem> {
 }
 
 pub(super) async fn drift(
-    mut project: Project,
+    project: Arc<Project>,
     what: &str,
     target: &args::Target,
     printer: &Arc<Printer>,
@@ -105,7 +105,7 @@ pub(super) async fn drift(
             .or_else(|| Some(run.beginning.target.clone())),
         ..target.clone()
     };
-    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let session = Session::open(&project, &source, &target, printer).await?;
     let found = session.engine.drift(&run.summary.id).await;
     session.close().await;
     let found = found?;

@@ -9,10 +9,11 @@ use lockkeeper_gate::{Cancellation, Listener};
 use lockkeeper_journal::{Mode, Store};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
+use tokio::task::JoinError;
 
 use crate::args;
 use crate::audit::Audit;
-use crate::connect::{Connection, connect, unusable};
+use crate::connect::{Connection, connect};
 use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::printer::Printer;
@@ -30,29 +31,41 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Checks the workflow first, so that its mistakes are shown before anything is connected.
+    /// Connects, and opens the journal, while the workflow is checked, whose mistakes are shown first.
     pub(super) async fn open(
-        project: &mut Project,
+        project: &Arc<Project>,
         source: &Arc<Source>,
         target: &args::Target,
         printer: &Arc<Printer>,
     ) -> Result<Self, Problem> {
-        let begun = Instant::now();
-        let (Checked { workflow, warnings }, catalogue) = project.load(source)?;
-        let checking = begun.elapsed();
+        let connecting = tokio::spawn(connect(project.clone(), target.clone()));
+        let preparing = tokio::task::spawn_blocking({
+            let (project, source) = (project.clone(), source.clone());
+            move || Prepared::of(&project, &source)
+        });
+        let opening = tokio::task::spawn_blocking({
+            let project = project.clone();
+            move || {
+                files::make_folder(&project.state())?;
+                open_journal(&project)
+            }
+        });
+        let Prepared {
+            checked: Checked { workflow, warnings },
+            checking,
+            catalogue,
+        } = preparing.await.map_err(stopped)??;
         if printer.quiet == 0 {
             show::diagnostics(printer, &warnings);
         }
-        files::make_folder(&project.state())?;
-        let store = open_journal(project)?;
-        let connection = connect(project, target, printer).await?;
+        catalogue.link_ahead(workflow.steps.first());
+        let store = opening.await.map_err(stopped)??;
+        let mut connection = connecting.await.map_err(stopped)??;
+        if let Some(stand_in) = &connection.stand_in {
+            printer.say(&format!("  Simulator: {stand_in}"));
+        }
         needs_workspace(project, &workflow, &catalogue, &connection)?;
-        let actor = connection
-            .cloud
-            .actor()
-            .await
-            .map_err(|failure| unusable(&connection.name, &failure))?
-            .id;
+        let actor = connection.actor().await?.id;
         let width = workflow
             .steps
             .iter()
@@ -90,9 +103,38 @@ impl Session {
 
     /// Stops what was started for the session.
     pub(super) async fn close(self) {
-        drop(self.engine);
+        let Engine {
+            catalogue, store, ..
+        } = self.engine;
+        drop(store);
+        // The process ends soon; unmapping the plugins' code before that only takes time.
+        std::mem::forget(catalogue);
         self.connection.close().await;
     }
+}
+
+/// A workflow with its plugins.
+struct Prepared {
+    checked: Checked,
+    checking: Duration,
+    catalogue: Catalogue,
+}
+
+impl Prepared {
+    fn of(project: &Project, source: &Arc<Source>) -> Result<Self, Problem> {
+        let begun = Instant::now();
+        let (checked, catalogue) = project.load(source)?;
+        let checking = begun.elapsed();
+        Ok(Self {
+            checked,
+            checking,
+            catalogue,
+        })
+    }
+}
+
+fn stopped(error: JoinError) -> Problem {
+    Problem::new(Exit::Internal, error.to_string())
 }
 
 /// Refuses a target without a workspace where a step calls Databricks, before anybody signs in.
@@ -208,7 +250,7 @@ pub(super) fn given(
 }
 
 pub(super) async fn run(
-    mut project: Project,
+    project: Arc<Project>,
     command: args::Run,
     printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
@@ -219,7 +261,7 @@ pub(super) async fn run(
         (None, None) => return Err(Problem::new(Exit::Usage, "no workflow is named")),
     };
     let source = project.workflow(&name)?;
-    let session = Session::open(&mut project, &source, &command.target, printer).await?;
+    let session = Session::open(&project, &source, &command.target, printer).await?;
     let result = match &saved {
         None => match given(&session.workflow, &command.inputs) {
             Ok(given) => session
@@ -268,7 +310,7 @@ async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, P
 }
 
 pub(super) async fn resume(
-    mut project: Project,
+    project: Arc<Project>,
     run: &str,
     target: &args::Target,
     printer: &Arc<Printer>,
@@ -282,7 +324,7 @@ pub(super) async fn resume(
             .or_else(|| Some(recorded.beginning.target.clone())),
         ..target.clone()
     };
-    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let session = Session::open(&project, &source, &target, printer).await?;
     let exit = if recorded.summary.mode == Mode::Undo {
         let report = session.engine.resume_undo(&recorded.summary.id).await;
         report

@@ -13,7 +13,7 @@ use crate::project::Project;
 use crate::show;
 
 pub(super) async fn undo(
-    mut project: Project,
+    project: Arc<Project>,
     command: &args::Undo,
     no_input: bool,
     printer: &Arc<Printer>,
@@ -28,7 +28,7 @@ pub(super) async fn undo(
             .or_else(|| Some(run.beginning.target.clone())),
         ..command.target.clone()
     };
-    let session = Session::open(&mut project, &source, &target, printer).await?;
+    let session = Session::open(&project, &source, &target, printer).await?;
     let result = carry_out(&session, &run.summary.id, command, no_input, printer).await;
     session.close().await;
     result
