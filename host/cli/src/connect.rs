@@ -35,8 +35,7 @@ impl Connection {
     /// Who signed in.
     pub(crate) async fn actor(&mut self) -> Result<Actor, Problem> {
         (&mut self.signing_in)
-            .await
-            .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?
+            .await?
             .map_err(|failure| unusable(&self.name, &failure))
     }
 

@@ -72,6 +72,12 @@ impl Problem {
     }
 }
 
+impl From<tokio::task::JoinError> for Problem {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::new(Exit::Internal, error.to_string())
+    }
+}
+
 impl From<Vec<Diagnostic>> for Problem {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
         Self {

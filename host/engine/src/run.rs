@@ -156,7 +156,7 @@ impl Engine {
                 return Err(EngineError::Halted(halt));
             }
         }
-        self.end(&lease, &gate, &report).await?;
+        self.end(lease, &gate, &report).await?;
         Ok(report)
     }
 

@@ -9,7 +9,6 @@ use lockkeeper_gate::{Cancellation, Listener};
 use lockkeeper_journal::{Mode, Store};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
-use tokio::task::JoinError;
 
 use crate::args;
 use crate::audit::Audit;
@@ -54,13 +53,13 @@ impl Session {
             checked: Checked { workflow, warnings },
             checking,
             catalogue,
-        } = preparing.await.map_err(stopped)??;
+        } = preparing.await??;
         if printer.quiet == 0 {
             show::diagnostics(printer, &warnings);
         }
         catalogue.link_ahead(workflow.steps.first());
-        let store = opening.await.map_err(stopped)??;
-        let mut connection = connecting.await.map_err(stopped)??;
+        let store = opening.await??;
+        let mut connection = connecting.await??;
         if let Some(stand_in) = &connection.stand_in {
             printer.say(&format!("  Simulator: {stand_in}"));
         }
@@ -131,10 +130,6 @@ impl Prepared {
             catalogue,
         })
     }
-}
-
-fn stopped(error: JoinError) -> Problem {
-    Problem::new(Exit::Internal, error.to_string())
 }
 
 /// Refuses a target without a workspace where a step calls Databricks, before anybody signs in.
