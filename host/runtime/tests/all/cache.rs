@@ -19,7 +19,7 @@ fn runtime(folder: &Path) -> Runtime {
 }
 
 /// The one file in the folder whose name ends so.
-fn only_file(folder: &Path, extension: &str) -> PathBuf {
+pub(crate) fn only_file(folder: &Path, extension: &str) -> PathBuf {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

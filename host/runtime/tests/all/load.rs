@@ -2,6 +2,7 @@
 
 use lockkeeper_runtime::{LoadError, Problem, Runtime, RuntimeOptions};
 
+use crate::cache::only_file;
 use crate::guest::{MEMORY, append_section, component, plain};
 
 fn refused(bytes: &[u8]) -> LoadError {
@@ -128,13 +129,7 @@ fn bytes_that_are_something_else() {
     runtime
         .load("guest", plain("", "", "(i32.const 0)"))
         .unwrap();
-    let artifact = std::fs::read_dir(cache)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let artifact = std::fs::read(artifact).unwrap();
+    let artifact = std::fs::read(only_file(&cache, "cwasm")).unwrap();
     assert_eq!(
         refused(&artifact).problem,
         Problem::NotComponent("a compiled artifact")
