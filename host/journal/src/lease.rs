@@ -97,12 +97,7 @@ impl Store {
             hold(connection, &mut head, &holder)?;
             Ok(Ok(head))
         };
-        let witness = Arc::clone(&self.inner.witness);
-        let committed = move |head: &Head| witness.note(head);
-        let writer = &self.inner.writer;
-        let head = writer
-            .run_then(WHAT, Edge::Durable, work, committed)
-            .await?;
+        let head = self.inner.writer.run(WHAT, Edge::Durable, work).await?;
         Ok(Lease::new(self, head, Recording::default()))
     }
 

@@ -38,9 +38,14 @@ impl Session {
         printer: &Arc<Printer>,
     ) -> Result<Self, Problem> {
         let connecting = tokio::spawn(connect(project.clone(), target.clone()));
-        let preparing = tokio::task::spawn_blocking({
+        let checking = tokio::task::spawn_blocking({
             let (project, source) = (project.clone(), source.clone());
-            move || Prepared::of(&project, &source)
+            let begun = Instant::now();
+            move || {
+                project
+                    .load(&source)
+                    .map(|loaded| (loaded, begun.elapsed()))
+            }
         });
         let opening = tokio::task::spawn_blocking({
             let project = project.clone();
@@ -49,11 +54,7 @@ impl Session {
                 open_journal(&project)
             }
         });
-        let Prepared {
-            checked: Checked { workflow, warnings },
-            checking,
-            catalogue,
-        } = preparing.await??;
+        let ((Checked { workflow, warnings }, catalogue), checking) = checking.await??;
         if printer.quiet == 0 {
             show::diagnostics(printer, &warnings);
         }
@@ -112,27 +113,7 @@ impl Session {
     }
 }
 
-/// A workflow with its plugins.
-struct Prepared {
-    checked: Checked,
-    checking: Duration,
-    catalogue: Catalogue,
-}
-
-impl Prepared {
-    fn of(project: &Project, source: &Arc<Source>) -> Result<Self, Problem> {
-        let begun = Instant::now();
-        let (checked, catalogue) = project.load(source)?;
-        let checking = begun.elapsed();
-        Ok(Self {
-            checked,
-            checking,
-            catalogue,
-        })
-    }
-}
-
-/// Refuses a target without a workspace where a step calls Databricks, before anybody signs in.
+/// Refuses a target without a workspace where a step calls Databricks, before anything is called.
 fn needs_workspace(
     project: &Project,
     workflow: &Workflow,
