@@ -246,17 +246,46 @@ fn an_undo_gives_a_job_back_and_says_that_a_unique_name_stays() {
 
 #[test]
 fn a_job_that_was_run_is_given_back_as_well() {
-    let found = Found::new();
-    let project = &found.project;
-    let mut before = state(project);
-    let adoption = found.adopt_both();
-    let [simple, _] = variants(project);
-    let id = run(project, &simple);
-    assert_ne!(job(&mut state(project)), job(&mut before));
-    project.ok(&["undo", &id, "--yes"]);
-    project.ok(&["undo", &adoption, "--yes"]);
-    let mut after = lasting(state(project));
-    assert_eq!(job(&mut after), job(&mut lasting(before)));
+    let cluster = json!({
+        "spark_version": "15.4.x-scala2.12", "node_type_id": "Standard_D4ds_v5",
+        "num_workers": 4, "spark_conf": { "spark.speculation": "true" },
+    });
+    let computes = [
+        json!({}),
+        json!({ "new_cluster": cluster, "libraries": [{ "pypi": { "package": "pandas" } }] }),
+        json!({ "job_cluster_key": "shared" }),
+        json!({ "environment_key": "default" }),
+    ];
+    for compute in computes {
+        let found = Found::new();
+        let project = &found.project;
+        change(project, |cloud| {
+            let settings = job(cloud)["settings"].as_object_mut().unwrap();
+            let shared = json!([{ "job_cluster_key": "shared", "new_cluster": cluster }]);
+            let environment =
+                json!([{ "environment_key": "default", "spec": { "environment_version": "2" } }]);
+            settings.insert("job_clusters".to_owned(), shared);
+            settings.insert("environments".to_owned(), environment);
+            let task = settings["tasks"][0].as_object_mut().unwrap();
+            task.extend(compute.as_object().unwrap().clone());
+            task.insert("max_retries".to_owned(), json!(2));
+            task["notebook_task"]["base_parameters"] = json!({ "day": "1" });
+        });
+        let mut before = state(project);
+        let adoption = found.adopt_both();
+        let [simple, _] = variants(project);
+        let id = run(project, &simple);
+        let mut after = state(project);
+        assert_ne!(job(&mut after), job(&mut before));
+        let task = &job(&mut after)["settings"]["tasks"][0];
+        assert_eq!(task["max_retries"], 2);
+        assert_eq!(task["notebook_task"]["base_parameters"]["day"], "1");
+        assert_eq!(task["libraries"], compute["libraries"]);
+        project.ok(&["undo", &id, "--yes"]);
+        project.ok(&["undo", &adoption, "--yes"]);
+        let mut after = lasting(state(project));
+        assert_eq!(job(&mut after), job(&mut lasting(before)));
+    }
 }
 
 #[test]

@@ -18,10 +18,14 @@ fn each_kind_of_drift_is_named() {
     assert!(none.contains(&format!("since run {id}: none")), "{none}");
 
     let cases: [(&str, &str, Change); 9] = [
-        ("job", "settings.cluster.spark_version", |cloud| {
-            job(cloud)["settings"]["tasks"][0]["new_cluster"]["spark_version"] =
-                json!("15.4.x-scala2.12");
-        }),
+        (
+            "job",
+            "settings.compute.new-cluster.spark_version",
+            |cloud| {
+                job(cloud)["settings"]["tasks"][0]["new_cluster"]["spark_version"] =
+                    json!("15.4.x-scala2.12");
+            },
+        ),
         ("job", "", |cloud| cloud["databricks"]["jobs"] = json!({})),
         ("workspace object", "source", |cloud| {
             cloud["databricks"]["objects"]["/Shared/etl-demo/smoke"]["content"]["Notebook"]["source"] =

@@ -27,7 +27,7 @@ fn writes() -> Vec<(&'static str, Value)> {
     let tag = json!(["lockkeeper", "x"]);
     let settings = json!({
         "name": "x", "notebook_path": "/Shared/x", "run_as": "0a0a0a0a-0000-4000-8000-000000000002",
-        "cluster": null, "tag": tag,
+        "compute": "serverless", "tag": tag,
     });
     let of_secret = json!({ "vault_url": url, "name": "x" });
     let id = "0a0a0a0a-0000-4000-8000-000000000003";

@@ -515,16 +515,17 @@ async fn clusters(clouds: &Clouds) {
 }
 
 async fn jobs(clouds: &Clouds, application_id: &str) {
-    let settings = |name: &str, notebook: &str, cluster: Value| {
+    let settings = |name: &str, notebook: &str, compute: Value| {
         json!({ "settings": {
             "name": name, "notebook_path": notebook, "run_as": application_id,
-            "cluster": cluster, "tag": ["lockkeeper", "demo"],
+            "compute": compute, "tag": ["lockkeeper", "demo"],
         } })
     };
-    let cluster = json!({
+    let cluster = json!({ "new-cluster": {
         "spark_version": "15.4.x-scala2.12", "node_type": "Standard_DS3_v2",
         "spark_conf": [["b", "2"], ["a", "{{secrets/app/client-secret}}"]],
-    });
+    } });
+    let serverless = json!("serverless");
     let named = |name: &str| json!({ "name": name, "tag": ["lockkeeper", "demo"] });
     let find = ("databricks/jobs.find", named("nightly"));
     assert_eq!(clouds.read(&find).await, Value::Null);
@@ -533,8 +534,8 @@ async fn jobs(clouds: &Clouds, application_id: &str) {
     clouds
         .there_and_back(create, classic.clone(), &[&find])
         .await;
-    let serverless = settings("nightly", "/Shared/a/x", Value::Null);
-    let job = clouds.made(create, serverless.clone(), &[&find]).await;
+    let plain = settings("nightly", "/Shared/a/x", serverless.clone());
+    let job = clouds.made(create, plain.clone(), &[&find]).await;
     assert_eq!(job["run_as_user_name"], application_id);
     let id = text(&job, "id");
     assert_eq!(
@@ -542,10 +543,10 @@ async fn jobs(clouds: &Clouds, application_id: &str) {
         format!("https://adb-4242424242424242.2.azuredatabricks.net/?o=4242424242424242#job/{id}")
     );
     // A second job beside it: the first is still the one that is found.
-    clouds.there_and_back(create, serverless, &[&find]).await;
+    clouds.there_and_back(create, plain, &[&find]).await;
 
     let update = |settings: &Value| json!({ "id": id, "settings": settings["settings"] });
-    let elsewhere = settings("nightly", "/Shared/a/y", Value::Null);
+    let elsewhere = settings("nightly", "/Shared/a/y", serverless);
     clouds
         .there_and_back("databricks/jobs.update", update(&elsewhere), &[&find])
         .await;

@@ -76,6 +76,16 @@ impl Packages {
                     .collect::<Map<_, _>>()
                     .into(),
                 (_, TypeDefKind::Enum(cases)) => json!(cases.cases[0].name),
+                // The case that holds most.
+                (_, TypeDefKind::Variant(variant)) => variant
+                    .cases
+                    .iter()
+                    .map(|case| match &case.ty {
+                        Some(kind) => json!({ &case.name: self.sample(kind) }),
+                        None => json!(case.name),
+                    })
+                    .max_by_key(|sample| sample.to_string().len())
+                    .unwrap(),
                 (_, TypeDefKind::Option(inner)) => self.sample(inner),
                 (_, TypeDefKind::List(inner)) => json!([self.sample(inner)]),
                 (_, TypeDefKind::Tuple(tuple)) => {
@@ -143,6 +153,17 @@ impl Packages {
                 (_, TypeDefKind::Enum(cases)) => value
                     .as_str()
                     .is_some_and(|text| cases.cases.iter().any(|c| c.name == text)),
+                (_, TypeDefKind::Variant(variant)) => {
+                    variant.cases.iter().any(|case| match &case.ty {
+                        Some(kind) => value.as_object().is_some_and(|object| {
+                            object.len() == 1
+                                && object
+                                    .get(&case.name)
+                                    .is_some_and(|payload| self.fits(kind, payload))
+                        }),
+                        None => *value == json!(case.name),
+                    })
+                }
                 (_, TypeDefKind::Option(inner)) => value.is_null() || self.fits(inner, value),
                 (_, TypeDefKind::List(inner)) => value
                     .as_array()

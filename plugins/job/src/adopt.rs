@@ -54,7 +54,7 @@ fn explained(error: Error) -> StepError {
                     "adopt another job, or take the tag lockkeeper off this one if nothing keeps it any more",
                 ),
                 "NotOneNotebook" => (
-                    "the step keeps jobs of one notebook task, and knows nothing of others",
+                    "the step keeps jobs of one task that runs a notebook of the workspace, and knows nothing of others",
                     "go on keeping this job otherwise, and let the step make its own",
                 ),
                 _ => (

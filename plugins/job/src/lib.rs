@@ -26,8 +26,9 @@ impl Guest for Job {
         let mut changed = notebook::ensure(&inputs.notebook, &inputs.run_as)?;
 
         let found = jobs::find(&inputs.name, (TAG, &inputs.name))?;
-        let cluster = cluster(inputs.cluster.as_ref(), found.as_ref())?;
-        let settings = settings::settings(&inputs, cluster);
+        let present = found.as_ref().and_then(settings::cluster);
+        let choice = choice(inputs.cluster.as_ref(), present)?;
+        let settings = settings::settings(&inputs, choice, present);
         let created = match &found {
             None => {
                 progress::report("creating the job");
@@ -82,13 +83,12 @@ fn in_workspace(id: &ApplicationId) -> Result<(), StepError> {
     })
 }
 
-/// The compute: what was asked for, else what the job has, else the smallest node and the newest
-/// Spark with long-term support. A choice once made stays when the offers change.
-fn cluster(
+/// Node type and Spark version: what was asked for, else what the job's cluster has, else the
+/// smallest and the newest with long-term support. A choice once made stays when the offers change.
+fn choice(
     wanted: Option<&Cluster>,
-    job: Option<&jobs::Job>,
+    present: Option<&jobs::NewCluster>,
 ) -> Result<(String, String), StepError> {
-    let present = job.and_then(|job| job.settings.cluster.as_ref());
     let node_type = wanted
         .and_then(|cluster| cluster.node_type.clone())
         .or_else(|| present.map(|cluster| cluster.node_type.clone()));
@@ -208,31 +208,16 @@ mod tests {
 
     #[test]
     fn a_choice_once_made_stays() {
-        let job = jobs::Job {
-            id: lockkeeper_guest::types::JobId {
-                job_id: "1".to_owned(),
-            },
-            settings: jobs::JobSettings {
-                name: "n".to_owned(),
-                notebook_path: "/n".to_owned(),
-                run_as: ApplicationId {
-                    application_id: "a".to_owned(),
-                },
-                cluster: Some(jobs::JobCluster {
-                    spark_version: "15.4.x".to_owned(),
-                    node_type: "small".to_owned(),
-                    spark_conf: Vec::new(),
-                }),
-                tag: ("lockkeeper".to_owned(), "n".to_owned()),
-            },
-            run_as_user_name: "a".to_owned(),
-            url: String::new(),
+        let present = jobs::NewCluster {
+            spark_version: "15.4.x".to_owned(),
+            node_type: "small".to_owned(),
+            spark_conf: Vec::new(),
         };
         let wanted = Cluster {
             node_type: Some("big".to_owned()),
             spark_version: None,
         };
-        let (node, spark) = cluster(Some(&wanted), Some(&job)).unwrap();
+        let (node, spark) = choice(Some(&wanted), Some(&present)).unwrap();
         assert_eq!((node.as_str(), spark.as_str()), ("big", "15.4.x"));
     }
 }

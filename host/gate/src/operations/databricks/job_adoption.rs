@@ -81,8 +81,12 @@ impl Adopt {
             }
             _ => {}
         }
-        if !matches!(tasks(job), [task] if task.get("notebook_task").is_some()) {
-            let message = format!("job {id} is not a job of one notebook task");
+        let kept = |task: &Value| {
+            let notebook = task.get("notebook_task");
+            notebook.is_some_and(|notebook| notebook.get("source") != Some(&"GIT".into()))
+        };
+        if !matches!(tasks(job), [task] if kept(task)) {
+            let message = format!("job {id} is not a job of one notebook task in the workspace");
             return Err(conflict(Self::NAME, "NotOneNotebook", message));
         }
         let found = all(context, Self::NAME, name, tag).await?;

@@ -17,13 +17,24 @@ const SINGLE_NODE: [(&str, &str); 2] = [
     ("spark.master", "local[*]"),
 ];
 
-/// The compute of a task that brings its own cluster.
+/// A cluster that is made for each run of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct JobCluster {
+pub(crate) struct NewCluster {
     pub(super) spark_version: String,
     pub(super) node_type: String,
     pub(super) spark_conf: Vec<(String, String)>,
+}
+
+/// What a task runs on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Compute {
+    Serverless,
+    Environment(String),
+    NewCluster(NewCluster),
+    JobCluster(String),
+    ExistingCluster(String),
 }
 
 /// The fields of a job that a step owns.
@@ -33,12 +44,12 @@ pub(crate) struct JobSettings {
     pub(super) name: String,
     pub(super) notebook_path: String,
     pub(super) run_as: String,
-    pub(super) cluster: Option<JobCluster>,
+    pub(super) compute: Compute,
     pub(super) tag: (String, String),
 }
 
-impl JobCluster {
-    /// Sorted, and without what every cluster here has.
+impl NewCluster {
+    /// Sorted, and without what makes it one machine.
     fn normal(&self) -> Self {
         let conf: BTreeMap<_, _> = self
             .spark_conf
@@ -52,20 +63,32 @@ impl JobCluster {
         }
     }
 
-    fn to_wire(&self) -> Value {
-        let mut conf: BTreeMap<&str, &str> = SINGLE_NODE.into_iter().collect();
+    /// The cluster that `former` becomes, whose size and other fields stay; without it, one machine.
+    fn to_wire(&self, former: Option<Value>) -> Value {
+        let mut cluster = former.unwrap_or_else(|| {
+            json!({
+                "num_workers": 0,
+                "spark_conf": SINGLE_NODE.into_iter().collect::<BTreeMap<_, _>>(),
+                "custom_tags": { "ResourceClass": "SingleNode" },
+                // Not passthrough, which no service principal can use; the single user is `run_as`.
+                "data_security_mode": "SINGLE_USER",
+            })
+        });
+        let mut conf = BTreeMap::new();
+        for (key, value) in SINGLE_NODE {
+            if cluster.pointer(&format!("/spark_conf/{key}")) == Some(&value.into()) {
+                conf.insert(key, value);
+            }
+        }
         for (key, value) in &self.spark_conf {
             conf.insert(key, value);
         }
-        json!({
-            "spark_version": self.spark_version,
-            "node_type_id": self.node_type,
-            "num_workers": 0,
-            "spark_conf": conf,
-            "custom_tags": { "ResourceClass": "SingleNode" },
-            // Not passthrough, which no service principal can use; the single user is `run_as`.
-            "data_security_mode": "SINGLE_USER",
-        })
+        if let Some(fields) = cluster.as_object_mut() {
+            fields.insert("spark_version".to_owned(), json!(self.spark_version));
+            fields.insert("node_type_id".to_owned(), json!(self.node_type));
+            fields.insert("spark_conf".to_owned(), json!(conf));
+        }
+        cluster
     }
 
     fn from_wire(cluster: &Value) -> Self {
@@ -85,6 +108,48 @@ impl JobCluster {
     }
 }
 
+impl Compute {
+    const ENVIRONMENT: &str = "environment_key";
+    const NEW: &str = "new_cluster";
+    const JOB: &str = "job_cluster_key";
+    const EXISTING: &str = "existing_cluster_id";
+
+    /// What a task as the service shows it runs on.
+    fn from_wire(task: &Value) -> Self {
+        if let Some(cluster) = task.get(Self::NEW) {
+            return Self::NewCluster(NewCluster::from_wire(cluster));
+        }
+        let named = |field, kind: fn(String) -> Self| text(task, field).map(kind);
+        named(Self::JOB, Self::JobCluster)
+            .or_else(|| named(Self::EXISTING, Self::ExistingCluster))
+            .or_else(|| named(Self::ENVIRONMENT, Self::Environment))
+            .unwrap_or(Self::Serverless)
+    }
+
+    /// Lets `task` run on this and nothing else.
+    fn put(&self, task: &mut Map<String, Value>) {
+        let former = task.remove(Self::NEW);
+        for other in [Self::ENVIRONMENT, Self::JOB, Self::EXISTING] {
+            task.remove(other);
+        }
+        let (field, value) = match self {
+            Self::Serverless => return,
+            Self::Environment(key) => (Self::ENVIRONMENT, json!(key)),
+            Self::NewCluster(cluster) => (Self::NEW, cluster.to_wire(former)),
+            Self::JobCluster(key) => (Self::JOB, json!(key)),
+            Self::ExistingCluster(id) => (Self::EXISTING, json!(id)),
+        };
+        task.insert(field.to_owned(), value);
+    }
+
+    fn normal(&self) -> Self {
+        match self {
+            Self::NewCluster(cluster) => Self::NewCluster(cluster.normal()),
+            other => other.clone(),
+        }
+    }
+}
+
 /// The tasks of a job as the service shows it.
 pub(super) fn tasks(job: &Value) -> &[Value] {
     let tasks = job.pointer("/settings/tasks").and_then(Value::as_array);
@@ -97,39 +162,44 @@ pub(super) fn tags(job: &Value) -> Map<String, Value> {
     tags.cloned().unwrap_or_default()
 }
 
-/// The key of the one task of a job as the service shows it: an update merges tasks by key, so a
-/// job that was made elsewhere keeps the key that it has.
-pub(super) fn task_key(job: &Value) -> &str {
-    match tasks(job) {
-        [only] => only.get("task_key").and_then(Value::as_str),
-        _ => None,
+/// The task that a step owns of a job as the service shows it: the one that lockkeeper makes, or
+/// the only one of a job that was made elsewhere.
+pub(super) fn own_task(job: &Value) -> Option<&Value> {
+    let tasks = tasks(job);
+    let made = |task: &&Value| text(task, "task_key").as_deref() == Some(TASK);
+    match tasks {
+        [only] => Some(only),
+        several => several.iter().find(made),
     }
-    .unwrap_or(TASK)
 }
 
 impl JobSettings {
     /// The one spelling of settings that mean the same.
     pub(super) fn normal(&self) -> Self {
         Self {
-            cluster: self.cluster.as_ref().map(JobCluster::normal),
+            compute: self.compute.normal(),
             ..self.clone()
         }
     }
 
-    fn task(&self, key: &str) -> Value {
-        let mut task = json!({
-            "task_key": key,
-            "notebook_task": { "notebook_path": self.notebook_path, "source": "WORKSPACE" },
-        });
-        if let (Some(cluster), Some(fields)) = (&self.cluster, task.as_object_mut()) {
-            fields.insert("new_cluster".to_owned(), cluster.to_wire());
+    /// The task that `former` becomes, whose key and other fields stay. An update replaces the task
+    /// of the same key, so whatever is left out is lost.
+    fn task(&self, former: Option<&Value>) -> Value {
+        let former = former.and_then(Value::as_object);
+        let mut task = former.cloned().unwrap_or_default();
+        task.entry("task_key").or_insert_with(|| TASK.into());
+        let notebook = task.entry("notebook_task").or_insert_with(|| json!({}));
+        if let Some(notebook) = notebook.as_object_mut() {
+            notebook.insert("notebook_path".to_owned(), json!(self.notebook_path));
+            notebook.insert("source".to_owned(), json!("WORKSPACE"));
         }
-        task
+        self.compute.put(&mut task);
+        task.into()
     }
 
     /// The owned fields, for create and update; `tags` are those that others put on the job, `task`
-    /// is the key of its task.
-    pub(super) fn to_wire(&self, mut tags: Map<String, Value>, task: &str) -> Value {
+    /// is what its task is now.
+    pub(super) fn to_wire(&self, mut tags: Map<String, Value>, task: Option<&Value>) -> Value {
         let (key, value) = &self.tag;
         tags.insert(key.clone(), value.as_str().into());
         // A job that was made elsewhere may run as a person, and is given back to them.
@@ -149,11 +219,7 @@ impl JobSettings {
     /// The owned fields of a job as the service shows it; `tag` is the key of the owned tag.
     pub(super) fn from_wire(job: &Value, tag: &str) -> Self {
         let settings = job.get("settings").unwrap_or(&Value::Null);
-        let tasks = tasks(job);
-        let own = tasks
-            .iter()
-            .find(|task| text(task, "task_key").as_deref() == Some(TASK));
-        let task = own.or(tasks.first()).unwrap_or(&Value::Null);
+        let task = own_task(job).unwrap_or(&Value::Null);
         let at = |value: &Value, pointer: &str| {
             value
                 .pointer(pointer)
@@ -167,7 +233,7 @@ impl JobSettings {
             run_as: at(settings, "/run_as/service_principal_name")
                 .or_else(|| text(job, "run_as_user_name"))
                 .unwrap_or_default(),
-            cluster: task.get("new_cluster").map(JobCluster::from_wire),
+            compute: Compute::from_wire(task),
             tag: (tag.to_owned(), text(tags, tag).unwrap_or_default()),
         }
     }
@@ -180,7 +246,7 @@ pub(super) fn example() -> JobSettings {
         name: "nightly".to_owned(),
         notebook_path: "/Shared/x".to_owned(),
         run_as: "a-1".to_owned(),
-        cluster: Some(JobCluster {
+        compute: Compute::NewCluster(NewCluster {
             spark_version: "15.4.x-scala2.12".to_owned(),
             node_type: "Standard_DS3_v2".to_owned(),
             spark_conf: vec![pair("b", "2"), pair("a", "{{secrets/app/key}}")],
@@ -193,17 +259,30 @@ pub(super) fn example() -> JobSettings {
 mod tests {
     use super::*;
 
+    fn on(compute: Compute) -> JobSettings {
+        JobSettings {
+            compute,
+            ..example()
+        }
+    }
+
     #[test]
     fn settings_survive_the_wire() {
-        let serverless = JobSettings {
-            cluster: None,
-            ..example()
-        };
-        for settings in [example(), serverless] {
-            let job = json!({ "settings": settings.to_wire(Map::new(), TASK) });
-            let read = JobSettings::from_wire(&job, "lockkeeper");
-            assert_eq!(read, settings.normal());
-            assert_eq!(read.normal(), read);
+        let kinds = [
+            Compute::Serverless,
+            Compute::Environment("default".to_owned()),
+            Compute::JobCluster("shared".to_owned()),
+            Compute::ExistingCluster("0101-000000-abcdefgh".to_owned()),
+            example().compute,
+        ];
+        // Also when the task ran on another kind before.
+        for former in kinds.clone().map(|kind| on(kind).task(None)) {
+            for settings in kinds.clone().map(on) {
+                let job = json!({ "settings": settings.to_wire(Map::new(), Some(&former)) });
+                let read = JobSettings::from_wire(&job, "lockkeeper");
+                assert_eq!(read, settings.normal());
+                assert_eq!(read.normal(), read);
+            }
         }
     }
 
@@ -211,37 +290,65 @@ mod tests {
     fn a_person_is_not_sent_as_a_service_principal() {
         let mut settings = example();
         settings.run_as = "ana@contoso.com".to_owned();
-        let wire = settings.to_wire(Map::new(), TASK);
+        let wire = settings.to_wire(Map::new(), None);
         assert_eq!(wire["run_as"], json!({ "user_name": "ana@contoso.com" }));
     }
 
     #[test]
-    fn a_sole_task_keeps_its_key() {
-        let job = |keys: &[&str]| {
+    fn the_task_of_a_step_is_its_own_or_the_only_one() {
+        let own = |keys: &[&str]| {
             let tasks: Vec<_> = keys.iter().map(|key| json!({ "task_key": key })).collect();
-            json!({ "settings": { "tasks": tasks } })
+            let task = own_task(&json!({ "settings": { "tasks": tasks } })).cloned();
+            example().task(task.as_ref())["task_key"].clone()
         };
-        assert_eq!(task_key(&job(&["theirs"])), "theirs");
-        assert_eq!(task_key(&job(&["theirs", TASK])), TASK);
-        assert_eq!(task_key(&job(&[])), TASK);
+        assert_eq!(own(&["theirs"]), "theirs");
+        assert_eq!(own(&["theirs", TASK]), TASK);
+        assert_eq!(own(&["theirs", "too"]), TASK);
+        assert_eq!(own(&[]), TASK);
     }
 
     #[test]
-    fn tags_of_others_stay() {
+    fn what_others_own_stays() {
         let mut tags = Map::new();
         tags.insert("team".to_owned(), "data".into());
-        let wire = example().to_wire(tags, TASK);
+        let theirs = json!({
+            "task_key": "nightly",
+            "max_retries": 2,
+            "notebook_task": { "notebook_path": "/a", "base_parameters": { "day": "1" } },
+            "new_cluster": {
+                "spark_version": "14.3.x-scala2.12",
+                "node_type_id": "Standard_D8s_v5",
+                "spark_conf": { "spark.speculation": "true" },
+                "num_workers": 4,
+            },
+        });
+        let wire = example().to_wire(tags, Some(&theirs));
         assert_eq!(
             wire["tags"],
             json!({ "team": "data", "lockkeeper": "demo" })
         );
+        let mut expected = theirs;
+        expected["notebook_task"]["notebook_path"] = json!("/Shared/x");
+        expected["notebook_task"]["source"] = json!("WORKSPACE");
+        expected["new_cluster"]["spark_version"] = json!("15.4.x-scala2.12");
+        expected["new_cluster"]["node_type_id"] = json!("Standard_DS3_v2");
+        expected["new_cluster"]["spark_conf"] = json!({ "a": "{{secrets/app/key}}", "b": "2" });
+        assert_eq!(wire["tasks"], json!([expected]));
     }
 
     #[test]
-    fn a_cluster_is_one_machine_without_passthrough() {
-        let cluster = &example().to_wire(Map::new(), TASK)["tasks"][0]["new_cluster"];
-        assert_eq!(cluster["num_workers"], 0);
-        assert_eq!(cluster["spark_conf"]["spark.master"], "local[*]");
-        assert_eq!(cluster["data_security_mode"], "SINGLE_USER");
+    fn a_cluster_is_one_machine_without_passthrough_and_stays_one() {
+        let made = example().task(None);
+        let other = NewCluster {
+            spark_version: "16.4.x-scala2.12".to_owned(),
+            node_type: "Standard_DS3_v2".to_owned(),
+            spark_conf: Vec::new(),
+        };
+        for task in [&made, &on(Compute::NewCluster(other)).task(Some(&made))] {
+            let cluster = &task["new_cluster"];
+            assert_eq!(cluster["num_workers"], 0);
+            assert_eq!(cluster["spark_conf"]["spark.master"], "local[*]");
+            assert_eq!(cluster["data_security_mode"], "SINGLE_USER");
+        }
     }
 }

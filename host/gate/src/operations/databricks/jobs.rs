@@ -6,7 +6,7 @@ use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::job_settings::{JobSettings, TASK, tags, task_key};
+use super::job_settings::{JobSettings, own_task, tags};
 use super::{get, host, post, text, workspace_id};
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 use crate::operations::{state, wire};
@@ -196,7 +196,7 @@ impl Write for Create {
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
         let mut tags = Map::new();
         tags.insert(CALL_TAG.to_owned(), wire::token(context.mark).into());
-        let mut body = self.settings.to_wire(tags, TASK);
+        let mut body = self.settings.to_wire(tags, None);
         if let Some(fields) = body.as_object_mut() {
             fields.insert("max_concurrent_runs".to_owned(), json!(1));
             // A second run waits instead of being skipped.
@@ -282,7 +282,7 @@ impl Write for Update {
             .ok_or_else(|| wire::not_there(Self::NAME, &format!("job {}", self.id)))?;
         let body = json!({
             "job_id": number(Self::NAME, &self.id)?,
-            "new_settings": self.settings.to_wire(tags(&job), task_key(&job)),
+            "new_settings": self.settings.to_wire(tags(&job), own_task(&job)),
         });
         let request = post(Self::NAME, "/api/2.2/jobs/update", body)?.idempotent(true);
         context.cloud.send(&request).await?;
@@ -367,7 +367,7 @@ impl Write for Delete {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::databricks::job_settings::example;
+    use crate::operations::databricks::job_settings::{Compute, example};
     use crate::operations::testing::{PLACEHOLDERS, name, taken_back};
 
     fn create() -> Create {
@@ -402,7 +402,7 @@ mod tests {
         let settings = JobSettings {
             notebook_path: "/Shared/y".to_owned(),
             run_as: "a-2".to_owned(),
-            cluster: None,
+            compute: Compute::Serverless,
             ..example()
         };
         let update = Update {
