@@ -20,6 +20,7 @@ mod commands;
 mod diagnostics;
 mod done;
 mod grants;
+mod identities;
 mod interrupted;
 mod leaks;
 mod needles;
