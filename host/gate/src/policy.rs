@@ -510,4 +510,17 @@ mod tests {
         .unwrap_err();
         assert_eq!(errors.len(), 5, "{errors:#?}");
     }
+
+    #[test]
+    fn a_condition_knows_utc_and_offsets() {
+        let call = json!({ "expires": "2030-01-01T23:30:00Z" });
+        let hour = |zone: &str, hour: i32| {
+            let condition = format!("timestamp(call.expires).getHours('{zone}') == {hour}");
+            holds(&condition, &call)
+        };
+        assert!(hour("UTC", 23));
+        assert!(hour("+01:00", 0));
+        // The names of other zones are left out of the program (.cargo/config.toml).
+        assert!(!hour("Europe/Berlin", 0));
+    }
 }
