@@ -11,6 +11,9 @@ use serde_json::json;
 use crate::support::{Project, Ran};
 
 const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+/// The client id of a user-assigned identity.
+const CLIENT: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
+const HEADER: &str = "not-a-real-identity-header";
 const TOKEN: &str = "not-a-real-access-token";
 /// Azure Databricks, as a resource that tokens are for.
 const DATABRICKS: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d";
@@ -162,23 +165,28 @@ fn nobody_is_signed_in_to_the_azure_cli() {
     assert!(server.seen("/").is_empty());
 }
 
-#[test]
-fn the_managed_identity_of_the_machine() {
-    let project = Project::new();
-    let server = Loopback::start(200);
+/// A run on a machine whose managed identities answer with this status.
+fn managed(status: u16, auth: &str) -> (Project, Loopback, Ran) {
+    let (project, server) = (Project::new(), Loopback::start(status));
     let endpoint = format!("http://{}/msi/token", server.address);
     let variables = [
         ("IDENTITY_ENDPOINT", endpoint.as_str()),
-        ("IDENTITY_HEADER", "not-a-real-identity-header"),
+        ("IDENTITY_HEADER", HEADER),
     ];
-    let auth = format!("{{ kind = \"managed-identity\", client_id = \"{TENANT}\" }}");
-    let ran = run(&project, &server, &auth, &variables);
+    let ran = run(&project, &server, auth, &variables);
+    (project, server, ran)
+}
+
+#[test]
+fn the_managed_identity_of_the_machine() {
+    let auth = format!("{{ kind = \"managed-identity\", client_id = \"{CLIENT}\" }}");
+    let (project, server, ran) = managed(200, &auth);
     signed_in(&project, &server, &ran);
     let asked = server.seen("/msi/token");
     for piece in [
         &format!("resource={DATABRICKS}"),
-        &format!("client_id={TENANT}"),
-        "x-identity-header: not-a-real-identity-header",
+        &format!("client_id={CLIENT}"),
+        &format!("x-identity-header: {HEADER}"),
     ] {
         assert!(asked[0].contains(piece), "{piece}: {asked:?}");
     }
@@ -186,18 +194,10 @@ fn the_managed_identity_of_the_machine() {
 
 #[test]
 fn a_machine_without_that_managed_identity() {
-    let project = Project::new();
-    let server = Loopback::start(400);
-    let endpoint = format!("http://{}/msi/token", server.address);
-    let variables = [
-        ("IDENTITY_ENDPOINT", endpoint.as_str()),
-        ("IDENTITY_HEADER", "not-a-real-identity-header"),
-    ];
-    let auth = "{ kind = \"managed-identity\" }";
-    let ran = run(&project, &server, auth, &variables);
+    let (_project, _server, ran) = managed(400, "{ kind = \"managed-identity\" }");
     assert_eq!(ran.code(), 3, "{}", ran.stderr());
     for piece in ["cannot sign in to target `dev`", "Identity not found"] {
         assert!(ran.stderr().contains(piece), "{piece}\n{}", ran.stderr());
     }
-    assert!(!ran.stderr().contains("not-a-real-identity-header"));
+    assert!(!ran.stderr().contains(HEADER));
 }
