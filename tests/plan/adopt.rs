@@ -250,9 +250,14 @@ fn a_job_that_was_run_is_given_back_as_well() {
         "spark_version": "15.4.x-scala2.12", "node_type_id": "Standard_D4ds_v5",
         "num_workers": 4, "spark_conf": { "spark.speculation": "true" },
     });
+    let pooled = json!({
+        "spark_version": "15.4.x-scala2.12", "instance_pool_id": "0101-120000-pool1-pool-abc",
+        "spark_conf": {},
+    });
     let computes = [
         json!({}),
         json!({ "new_cluster": cluster, "libraries": [{ "pypi": { "package": "pandas" } }] }),
+        json!({ "new_cluster": pooled }),
         json!({ "job_cluster_key": "shared" }),
         json!({ "environment_key": "default" }),
     ];

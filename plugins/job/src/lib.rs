@@ -88,16 +88,15 @@ fn in_workspace(id: &ApplicationId) -> Result<(), StepError> {
 fn choice(
     wanted: Option<&Cluster>,
     present: Option<&jobs::NewCluster>,
-) -> Result<(String, String), StepError> {
-    let node_type = wanted
-        .and_then(|cluster| cluster.node_type.clone())
-        .or_else(|| present.map(|cluster| cluster.node_type.clone()));
-    let node_type = match node_type {
-        Some(name) => name,
-        None => first(
+) -> Result<(Option<String>, String), StepError> {
+    let node_type = wanted.and_then(|cluster| cluster.node_type.clone());
+    let node_type = match (node_type, present) {
+        (Some(name), _) => Some(name),
+        (None, Some(cluster)) => cluster.node_type.clone(),
+        (None, None) => Some(first(
             clusters::list_node_types()?.into_iter().map(|node| node.id),
             "databricks/clusters.list-node-types",
-        )?,
+        )?),
     };
     let spark_version = wanted
         .and_then(|cluster| cluster.spark_version.clone())
@@ -174,6 +173,12 @@ fn refusal(error: Error) -> StepError {
             "activate it in the workspace's settings",
         );
     }
+    if error.says("an instance pool ID is provided") {
+        return error.because(
+            "the cluster of this job comes from an instance pool, which says the node type",
+            "leave cluster.node_type out, or take the cluster out of the pool on the job's page",
+        );
+    }
     match &error {
         Error::Denied(failure) if failure.service != "lockkeeper" => error.because(
             "the signed-in identity may not make jobs, or may not manage this one",
@@ -207,17 +212,37 @@ mod tests {
     }
 
     #[test]
+    fn a_node_type_beside_an_instance_pool_says_what_to_leave_out() {
+        let text =
+            "The field 'node_type_id' cannot be supplied when an instance pool ID is provided.";
+        let (operation, code) = ("databricks/jobs.update", "INVALID_PARAMETER_VALUE");
+        let refused = refusal(Error::of(Error::Invalid, operation, code, text.to_owned()));
+        assert!(
+            refused
+                .help
+                .unwrap()
+                .contains("leave cluster.node_type out")
+        );
+    }
+
+    #[test]
     fn a_choice_once_made_stays() {
         let present = jobs::NewCluster {
             spark_version: "15.4.x".to_owned(),
-            node_type: "small".to_owned(),
+            node_type: None,
             spark_conf: Vec::new(),
         };
         let wanted = Cluster {
             node_type: Some("big".to_owned()),
             spark_version: None,
         };
-        let (node, spark) = choice(Some(&wanted), Some(&present)).unwrap();
-        assert_eq!((node.as_str(), spark.as_str()), ("big", "15.4.x"));
+        let chosen = |wanted| {
+            let (node_type, spark_version) = choice(wanted, Some(&present)).unwrap();
+            assert_eq!(spark_version, "15.4.x");
+            node_type
+        };
+        assert_eq!(chosen(Some(&wanted)).as_deref(), Some("big"));
+        // Its instance pool says it.
+        assert_eq!(chosen(None), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::bindings::{Adls, Inputs};
 /// cluster that the job has, Spark configuration that is not for storage stays.
 pub(crate) fn settings(
     inputs: &Inputs,
-    (node_type, spark_version): (String, String),
+    (node_type, spark_version): (Option<String>, String),
     present: Option<&NewCluster>,
 ) -> JobSettings {
     let lines = present.into_iter().flat_map(|cluster| &cluster.spark_conf);
@@ -122,7 +122,8 @@ mod tests {
             adls,
             cluster: None,
         };
-        settings(&inputs, ("small".to_owned(), "15.4.x".to_owned()), present)
+        let choice = (Some("small".to_owned()), "15.4.x".to_owned());
+        settings(&inputs, choice, present)
     }
 
     fn on(cluster: NewCluster) -> Job {
@@ -166,7 +167,7 @@ mod tests {
         spark_conf.push(theirs.clone());
         let mut cluster = NewCluster {
             spark_version: "15.4.x".to_owned(),
-            node_type: "small".to_owned(),
+            node_type: Some("small".to_owned()),
             spark_conf,
         };
         let drift_of = |cluster: &NewCluster, adls| {
@@ -187,7 +188,7 @@ mod tests {
     fn a_job_on_other_compute_gets_a_cluster_of_its_own() {
         let mut job = on(NewCluster {
             spark_version: "15.4.x".to_owned(),
-            node_type: "small".to_owned(),
+            node_type: Some("small".to_owned()),
             spark_conf: Vec::new(),
         });
         job.settings.compute = Compute::ExistingCluster("0101-000000-abcdefgh".to_owned());

@@ -66,6 +66,14 @@ pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Resu
         MOST_JOB_CLUSTERS,
     )?;
     let tasks = keys(settings, "tasks", "task_key", MOST_TASKS)?;
+    let with_cluster = ["job_clusters", "tasks"].map(|name| list(settings, name));
+    for cluster in with_cluster
+        .into_iter()
+        .flatten()
+        .map(|one| one.field("new_cluster"))
+    {
+        validate_cluster(cluster)?;
+    }
     for task in list(settings, "tasks") {
         validate_task(state, caller, task, &tasks, &clusters)?;
     }
@@ -94,6 +102,15 @@ fn keys(settings: &Value, name: &str, key: &str, most: usize) -> Result<BTreeSet
         }
     }
     Ok(keys)
+}
+
+fn validate_cluster(cluster: &Value) -> Result<(), Refusal> {
+    if !cluster.field("instance_pool_id").is_null() && !cluster.field("node_type_id").is_null() {
+        return Err(Refusal::invalid(
+            "The field 'node_type_id' cannot be supplied when an instance pool ID is provided.",
+        ));
+    }
+    Ok(())
 }
 
 fn validate_task(

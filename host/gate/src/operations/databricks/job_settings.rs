@@ -22,7 +22,7 @@ const SINGLE_NODE: [(&str, &str); 2] = [
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCluster {
     pub(super) spark_version: String,
-    pub(super) node_type: String,
+    pub(super) node_type: Option<String>,
     pub(super) spark_conf: Vec<(String, String)>,
 }
 
@@ -85,8 +85,12 @@ impl NewCluster {
         }
         if let Some(fields) = cluster.as_object_mut() {
             fields.insert("spark_version".to_owned(), json!(self.spark_version));
-            fields.insert("node_type_id".to_owned(), json!(self.node_type));
             fields.insert("spark_conf".to_owned(), json!(conf));
+            // The service refuses one, also an empty one, beside an instance pool.
+            fields.remove("node_type_id");
+            if let Some(node_type) = &self.node_type {
+                fields.insert("node_type_id".to_owned(), json!(node_type));
+            }
         }
         cluster
     }
@@ -101,7 +105,7 @@ impl NewCluster {
         };
         let cluster = Self {
             spark_version: text(cluster, "spark_version").unwrap_or_default(),
-            node_type: text(cluster, "node_type_id").unwrap_or_default(),
+            node_type: text(cluster, "node_type_id").filter(|name| !name.is_empty()),
             spark_conf: conf.into_iter().flatten().map(pair).collect(),
         };
         cluster.normal()
@@ -248,7 +252,7 @@ pub(super) fn example() -> JobSettings {
         run_as: "a-1".to_owned(),
         compute: Compute::NewCluster(NewCluster {
             spark_version: "15.4.x-scala2.12".to_owned(),
-            node_type: "Standard_DS3_v2".to_owned(),
+            node_type: Some("Standard_DS3_v2".to_owned()),
             spark_conf: vec![pair("b", "2"), pair("a", "{{secrets/app/key}}")],
         }),
         tag: pair("lockkeeper", "demo"),
@@ -337,11 +341,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_from_an_instance_pool_stays_in_it() {
+        let theirs = json!({
+            "spark_version": "14.3.x-scala2.12", "instance_pool_id": "0101-pool", "spark_conf": {},
+        });
+        let cluster = NewCluster::from_wire(&theirs);
+        assert_eq!(cluster.node_type, None);
+        assert_eq!(cluster.to_wire(Some(theirs.clone())), theirs);
+    }
+
+    #[test]
     fn a_cluster_is_one_machine_without_passthrough_and_stays_one() {
         let made = example().task(None);
         let other = NewCluster {
             spark_version: "16.4.x-scala2.12".to_owned(),
-            node_type: "Standard_DS3_v2".to_owned(),
+            node_type: Some("Standard_DS3_v2".to_owned()),
             spark_conf: Vec::new(),
         };
         for task in [&made, &on(Compute::NewCluster(other)).task(Some(&made))] {

@@ -62,6 +62,24 @@ async fn row_2j_no_workspace_access() {
 }
 
 #[tokio::test]
+async fn an_instance_pool_says_the_node_type() {
+    let site = Site::start().await;
+    let sp = runner(&site).await;
+    let mut settings = cluster_job("/Shared/n", &sp.app_id, &json!({}));
+    settings["tasks"][0]["new_cluster"]["instance_pool_id"] = json!("0101-120000-pool1-pool-abc");
+    let both = site.create_job(&site.operator, settings.clone()).await;
+    refused(
+        &both,
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "'node_type_id' cannot be supplied",
+    );
+    let cluster = settings["tasks"][0]["new_cluster"].as_object_mut().unwrap();
+    cluster.remove("node_type_id");
+    site.job(&site.operator, settings).await;
+}
+
+#[tokio::test]
 async fn row_2k_no_cluster_right() {
     let site = Site::start().await;
     let sp = runner(&site).await;
