@@ -97,7 +97,7 @@ const OBJECTS: &str = "objects.txt";
 /// The command line that adopts what was found.
 pub(crate) fn adopt(project: &Project) -> Vec<String> {
     let objects = fs::read_to_string(project.path().join(OBJECTS)).unwrap();
-    let words = format!("adopt onboard {objects} -i app_name={APP}");
+    let words = format!("adopt onboard {objects} -i app_name={APP} --yes");
     words.split(' ').map(str::to_owned).collect()
 }
 

@@ -14,6 +14,7 @@
 mod support;
 
 mod adopt;
+mod adopt_refused;
 mod drift;
 mod exact;
 mod hostile;

@@ -80,6 +80,32 @@ fn each_text(value: &Value, take: &mut dyn FnMut(&str)) {
 }
 
 #[test]
+fn a_step_that_cannot_be_planned_says_why() {
+    let project = Project::new();
+    let workflow = r#"lockkeeper = 1
+[workflow]
+name = "typo"
+[steps.first]
+plugin = "import"
+with.application_id = "0d0d0d0d-0000-4000-8000-00000000000d"
+"#;
+    let file = project.write("typo.toml", workflow);
+    let ran = project.run(&["plan", file.to_str().unwrap()]);
+    assert_eq!(ran.code(), 4);
+    let said = ran.stderr();
+    for piece in [
+        "step `first` failed: Entra has no service principal of application 0d0d0d0d",
+        "typo.toml:4:8",
+        "call:  entra/service-principals.find",
+        "cause: the id is mistyped",
+        "help: give the application (client) id",
+        "error: step `first` cannot be planned",
+    ] {
+        assert!(said.contains(piece), "{piece:?} is not in\n{said}");
+    }
+}
+
+#[test]
 fn a_skipped_step_and_a_change_from_outside_are_shown() {
     let project = Project::new();
     let [plain, _] = variants(&project);

@@ -93,7 +93,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
-    /// Take existing objects into the care of a workflow's steps.
+    /// Take existing objects into the care of a workflow's steps. Shows what it changes, and asks.
     Adopt(Adopt),
     /// Take a run back.
     Undo(Undo),
@@ -203,6 +203,9 @@ pub(crate) struct Adopt {
     /// A step, and an id of the object that it shall keep from now on.
     #[arg(required = true, value_name = "STEP=ID")]
     pub(crate) objects: Vec<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
     #[command(flatten)]

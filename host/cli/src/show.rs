@@ -11,7 +11,7 @@ use crate::exit::Problem;
 use crate::explain;
 use crate::printer::Printer;
 
-pub(crate) use plan::{Making, plan};
+pub(crate) use plan::{Making, adoption_plan, plan};
 pub(crate) use undo::{drift, undo_plan, undo_report};
 
 /// Prints mistakes in workflow files to stderr, in rustc's frame; for GitHub Actions also as
@@ -137,11 +137,10 @@ pub(crate) fn adopted(printer: &Printer, report: &RunReport) -> Result<(), Probl
 
 /// Prints why a run did not succeed, what was done, and what to do next.
 pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport) {
-    for step in &report.steps {
-        if let Some(error) = &step.error {
-            printer.tell(&step_failure(printer, workflow, step, error, report));
-        }
-    }
+    let done = |step: &&StepReport| step.result == StepResult::Succeeded;
+    let done = report.steps.iter().filter(done);
+    let done: Vec<&str> = done.map(|step| step.id.as_str()).collect();
+    step_failures(printer, workflow, &report.steps, &done);
     if let Some(error) = &report.error {
         printer.tell(&format!("error: {error}"));
     }
@@ -161,12 +160,26 @@ pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport
     }
 }
 
+/// Prints what steps failed with; the steps `done` did their work.
+pub(crate) fn step_failures(
+    printer: &Printer,
+    workflow: &Workflow,
+    steps: &[StepReport],
+    done: &[&str],
+) {
+    for step in steps {
+        if let Some(error) = &step.error {
+            printer.tell(&step_failure(printer, workflow, step, error, done));
+        }
+    }
+}
+
 fn step_failure(
     printer: &Printer,
     workflow: &Workflow,
     step: &StepReport,
     error: &StepFailure,
-    report: &RunReport,
+    done: &[&str],
 ) -> String {
     let message = format!("step `{}` failed: {}", step.id, error.message);
     let code = explain::known(&error.code);
@@ -190,12 +203,6 @@ fn step_failure(
     if let Some(cause) = &error.cause {
         diagnostic = diagnostic.note(format!("cause: {cause}"));
     }
-    let done: Vec<&str> = report
-        .steps
-        .iter()
-        .filter(|step| step.result == StepResult::Succeeded)
-        .map(|step| step.id.as_str())
-        .collect();
     if !done.is_empty() {
         diagnostic = diagnostic.note(format!("done:  {}", done.join(", ")));
     }

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::plan::PlanReport;
 use crate::report::RunReport;
 use crate::schedule::unknown_outputs;
 
@@ -27,18 +28,43 @@ impl Engine {
         given: &BTreeMap<String, Value>,
         adopts: &BTreeMap<String, String>,
     ) -> Result<RunReport, EngineError> {
-        for name in adopts.keys() {
-            self.check_adopts(workflow, name)?;
-        }
         let started_at = OffsetDateTime::now_utc();
-        let inputs = self.bind(workflow, given, started_at)?;
-        let mut scope = self.scope(&inputs, None, &self.actor, started_at);
-        stand_in(workflow, adopts, &mut scope)?;
+        let (inputs, _) = self.adoption(workflow, given, adopts, started_at)?;
         let mode = Mode::Adopt;
         let held = self
             .begin(workflow, &inputs, started_at, mode, None, adopts.clone())
             .await?;
         self.advance(workflow, held, false).await
+    }
+
+    /// What [`adopt`](Self::adopt) would do. Fails as it does.
+    pub async fn plan_adoption(
+        &self,
+        workflow: &Workflow,
+        given: &BTreeMap<String, Value>,
+        adopts: &BTreeMap<String, String>,
+    ) -> Result<PlanReport, EngineError> {
+        let now = OffsetDateTime::now_utc();
+        let (inputs, scope) = self.adoption(workflow, given, adopts, now)?;
+        self.preview(workflow, inputs, scope, Some(adopts), now)
+            .await
+    }
+
+    /// The inputs of an adoption, and what its steps see.
+    fn adoption(
+        &self,
+        workflow: &Workflow,
+        given: &BTreeMap<String, Value>,
+        adopts: &BTreeMap<String, String>,
+        now: OffsetDateTime,
+    ) -> Result<(Value, Scope), EngineError> {
+        for name in adopts.keys() {
+            self.check_adopts(workflow, name)?;
+        }
+        let inputs = self.bind(workflow, given, now)?;
+        let mut scope = self.scope(&inputs, None, &self.actor, now);
+        stand_in(workflow, adopts, &mut scope)?;
+        Ok((inputs, scope))
     }
 
     fn check_adopts(&self, workflow: &Workflow, name: &str) -> Result<(), EngineError> {

@@ -5,7 +5,7 @@ use lockkeeper_journal::{AcquireError, Fault, LookupError, StorageFault};
 use lockkeeper_workflow::Diagnostic;
 
 use crate::lock::LockError;
-use crate::report::RunReport;
+use crate::report::StepReport;
 
 /// Why a run, plan, undo or comparison could not be made at all.
 #[derive(Debug, thiserror::Error)]
@@ -51,14 +51,12 @@ pub enum EngineError {
     #[error(transparent)]
     Halted(Halt),
     /// A plugin failed in a plan.
-    #[error("step `{step}` cannot be planned: {failure}")]
+    #[error("step `{step}` cannot be planned")]
     Unplannable {
         /// The step.
         step: String,
-        /// Its failure.
-        failure: String,
-        /// The plan as far as it went.
-        report: Box<RunReport>,
+        /// The steps as far as the plan went, with what this one failed with.
+        steps: Vec<StepReport>,
     },
     /// The run is not one that this can be done to.
     #[error("{0}")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lockkeeper_gate::{Change, Events, Mode, Plan, PlannedCall, RunGate, Secrets};
 use lockkeeper_journal::{LookupError, Memory, Mode as RunMode, RunFilter, Status};
 use lockkeeper_types::Value;
-use lockkeeper_workflow::Workflow;
+use lockkeeper_workflow::{Scope, Workflow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::drift::Difference;
 use crate::engine::{Engine, digest};
 use crate::error::EngineError;
-use crate::report::{RunReport, RunResult, StepReport};
+use crate::report::StepReport;
 use crate::schedule::{Schedule, Stopped};
 
 impl Engine {
@@ -27,6 +27,21 @@ impl Engine {
         now: OffsetDateTime,
     ) -> Result<PlanReport, EngineError> {
         let inputs = self.bind(workflow, given, now)?;
+        let scope = self.scope(&inputs, None, &self.actor, now);
+        let mut planned = self.preview(workflow, inputs, scope, None, now).await?;
+        planned.changed_outside = self.changed_outside(workflow, &planned.inputs).await?;
+        Ok(planned)
+    }
+
+    /// What running the steps, or letting some of them adopt, would do.
+    pub(crate) async fn preview(
+        &self,
+        workflow: &Workflow,
+        inputs: Value,
+        mut scope: Scope,
+        adopts: Option<&BTreeMap<String, String>>,
+        now: OffsetDateTime,
+    ) -> Result<PlanReport, EngineError> {
         let events = Events::new("plan", &self.listeners);
         let gate = Arc::new(RunGate::new(
             &self.cloud,
@@ -36,26 +51,15 @@ impl Engine {
             self.cancellation.clone(),
         ));
         let mut durable = Memory::default().invocation("plan");
-        let mut scope = self.scope(&inputs, None, &self.actor, now);
         let schedule = Schedule {
             workflow,
             catalogue: &self.catalogue,
             run: gate.clone(),
             seed: [0; 32],
             started_at: now,
-            adopts: None,
+            adopts,
         };
         let (steps, result) = schedule.run(&mut durable, &mut scope).await;
-        let report = |steps, result| RunReport {
-            run: "plan".to_owned(),
-            workflow: workflow.name.as_str().to_owned(),
-            target: self.target.clone(),
-            result,
-            steps,
-            outputs: serde_json::Map::new(),
-            adopted: BTreeMap::new(),
-            error: None,
-        };
         match result {
             Ok(()) => {}
             Err(Stopped::Evaluation(diagnostic)) => {
@@ -63,17 +67,9 @@ impl Engine {
             }
             Err(Stopped::Halted(halt)) => return Err(EngineError::Halted(halt)),
             Err(Stopped::Failed) => {
-                let failed = steps
-                    .iter()
-                    .find_map(|step| Some((step, step.error.as_ref()?)));
-                let (step, failure) = failed.map_or_else(Default::default, |(step, failure)| {
-                    (step.id.clone(), failure.message.clone())
-                });
-                return Err(EngineError::Unplannable {
-                    step,
-                    failure,
-                    report: Box::new(report(steps, RunResult::Failed)),
-                });
+                let failed = steps.iter().find(|step| step.error.is_some());
+                let step = failed.map_or_else(String::new, |step| step.id.clone());
+                return Err(EngineError::Unplannable { step, steps });
             }
         }
         let Mode::Plan(plan) = &gate.mode else {
@@ -90,7 +86,7 @@ impl Engine {
             plugin_digests: self.plugin_digests(workflow),
             target: self.target.clone(),
             made_at: now,
-            changed_outside: self.changed_outside(workflow, &inputs).await?,
+            changed_outside: None,
             inputs,
             steps,
             counts: Counts::of(&calls),

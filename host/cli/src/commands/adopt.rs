@@ -3,31 +3,54 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::plan::unplannable;
+use super::question::Question;
 use super::run::{Session, finish, given};
 use crate::args;
 use crate::exit::{Exit, Problem};
 use crate::printer::Printer;
 use crate::project::Project;
+use crate::show;
 
 pub(super) async fn adopt(
     project: Arc<Project>,
     command: &args::Adopt,
+    no_input: bool,
     printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
     let adopts = objects(&command.objects)?;
     let source = project.workflow(&command.workflow)?;
     let session = Session::open(&project, &source, &command.target, printer).await?;
-    let report = match given(&session.workflow, &command.inputs) {
-        Ok(given) => session
-            .engine
-            .adopt(&session.workflow, &given, &adopts)
-            .await
-            .map_err(Into::into),
-        Err(problem) => Err(problem),
-    };
-    let exit = report.and_then(|report| finish(printer, &session.workflow, &report));
+    let result = carry_out(&session, &adopts, command, no_input, printer).await;
     session.close().await;
-    exit
+    result
+}
+
+async fn carry_out(
+    session: &Session,
+    adopts: &BTreeMap<String, String>,
+    command: &args::Adopt,
+    no_input: bool,
+    printer: &Printer,
+) -> Result<Exit, Problem> {
+    let Session {
+        engine, workflow, ..
+    } = session;
+    let given = given(workflow, &command.inputs)?;
+    let plan = engine
+        .plan_adoption(workflow, &given, adopts)
+        .await
+        .map_err(|error| unplannable(printer, workflow, error))?;
+    printer.tell(&show::adoption_plan(&plan));
+    if !plan.is_empty() && !command.yes {
+        let question = Question {
+            asked: "Adopt this?",
+            refused: "nothing was adopted",
+        };
+        question.ask(no_input, printer)?;
+    }
+    let report = engine.adopt(workflow, &given, adopts).await?;
+    finish(printer, workflow, &report)
 }
 
 /// The id that each step is given.

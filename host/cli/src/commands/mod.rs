@@ -5,6 +5,7 @@ mod check;
 mod init;
 mod plan;
 mod plugin;
+mod question;
 mod run;
 mod runs;
 mod sim;
@@ -69,7 +70,12 @@ pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem
             block_on(run::resume(find()?.into(), &run, &target, printer))
         }
         Command::Plan(command) => block_on(plan::plan(find()?.into(), command, printer)),
-        Command::Adopt(command) => block_on(adopt::adopt(find()?.into(), &command, printer)),
+        Command::Adopt(command) => block_on(adopt::adopt(
+            find()?.into(),
+            &command,
+            cli.global.no_input,
+            printer,
+        )),
         Command::Undo(command) => block_on(undo::undo(
             find()?.into(),
             &command,

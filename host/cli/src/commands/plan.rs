@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockkeeper_engine::PlanReport;
+use lockkeeper_engine::{EngineError, PlanReport};
 use lockkeeper_journal::{Mode, RunFilter};
+use lockkeeper_workflow::Workflow;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -32,7 +33,7 @@ pub(super) async fn plan(
                 .engine
                 .plan(&session.workflow, &given, now)
                 .await
-                .map_err(Problem::from)
+                .map_err(|error| unplannable(printer, &session.workflow, error))
         }
         Err(problem) => Err(problem),
     };
@@ -62,6 +63,14 @@ pub(super) async fn plan(
     } else {
         Exit::Done
     })
+}
+
+/// Why there is no plan; what a step failed with is told at once.
+pub(super) fn unplannable(printer: &Printer, workflow: &Workflow, error: EngineError) -> Problem {
+    if let EngineError::Unplannable { steps, .. } = &error {
+        show::step_failures(printer, workflow, steps, &[]);
+    }
+    error.into()
 }
 
 /// Reads a saved plan.

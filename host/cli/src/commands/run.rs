@@ -10,6 +10,7 @@ use lockkeeper_journal::{Mode, Store};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
 
+use super::plan::unplannable;
 use crate::args;
 use crate::audit::Audit;
 use crate::connect::{Connection, connect};
@@ -247,7 +248,7 @@ pub(super) async fn run(
                 .map_err(Into::into),
             Err(problem) => Err(problem),
         },
-        Some(saved) => run_saved(&session, saved).await,
+        Some(saved) => run_saved(&session, saved, printer).await,
     };
     let exit = result.and_then(|report| finish(printer, &session.workflow, &report));
     session.close().await;
@@ -255,7 +256,11 @@ pub(super) async fn run(
 }
 
 /// Runs exactly what a saved plan says, or nothing.
-async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, Problem> {
+async fn run_saved(
+    session: &Session,
+    saved: &PlanReport,
+    printer: &Printer,
+) -> Result<RunReport, Problem> {
     let given: BTreeMap<String, Value> = saved
         .inputs
         .as_object()
@@ -270,7 +275,8 @@ async fn run_saved(session: &Session, saved: &PlanReport) -> Result<RunReport, P
     let now = session
         .engine
         .plan(&session.workflow, &given, saved.made_at)
-        .await?;
+        .await
+        .map_err(|error| unplannable(printer, &session.workflow, error))?;
     if now.hash != saved.hash {
         let differences = saved.differences(&now);
         return Err(Problem::new(

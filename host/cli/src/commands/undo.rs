@@ -1,10 +1,10 @@
 //! `undo`.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use lockkeeper_engine::{UndoReport, UndoSelection};
 
+use super::question::Question;
 use super::run::{Session, open_journal, recorded_source};
 use crate::args;
 use crate::exit::{Exit, Problem};
@@ -60,20 +60,11 @@ async fn carry_out(
         .await?;
     printer.tell(&show::undo_plan(&plan));
     if plan.calls().next().is_some() && !command.yes {
-        if no_input || !std::io::stdin().is_terminal() {
-            return Err(
-                Problem::new(Exit::Usage, "nothing was taken back: nobody can be asked")
-                    .help("look at the plan above, then say --yes"),
-            );
-        }
-        printer.tell("  Take this back? Only `yes` does.");
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map_err(|error| {
-            Problem::new(Exit::Failed, format!("cannot read the answer: {error}"))
-        })?;
-        if answer.trim() != "yes" {
-            return Err(Problem::new(Exit::Cancelled, "nothing was taken back"));
-        }
+        let question = Question {
+            asked: "Take this back?",
+            refused: "nothing was taken back",
+        };
+        question.ask(no_input, printer)?;
     }
     finish(
         printer,

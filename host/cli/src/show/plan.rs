@@ -49,6 +49,15 @@ pub(crate) fn plan(plan: &PlanReport, making: &Making<'_>) -> String {
     text
 }
 
+/// What an adoption would do.
+pub(crate) fn adoption_plan(plan: &PlanReport) -> String {
+    let mut text = format!("  Adoption for {}\n\n", plan.workflow);
+    steps(plan, &mut text);
+    text.push('\n');
+    text.push_str(&totals(plan));
+    text
+}
+
 fn steps(plan: &PlanReport, text: &mut String) {
     let changing: Vec<&PlannedCall> = plan
         .calls
@@ -56,14 +65,17 @@ fn steps(plan: &PlanReport, text: &mut String) {
         .filter(|call| call.change() != Change::Unchanged)
         .collect();
     let widest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or_default();
-    let width = widest(&mut plan.steps.iter().map(|step| step.id.len()));
+    // In an adoption, the others are not asked.
+    let asked = |step: &&StepReport| step.result != StepResult::NotRun;
+    let steps: Vec<&StepReport> = plan.steps.iter().filter(asked).collect();
+    let width = widest(&mut steps.iter().map(|step| step.id.len()));
     let kinds = widest(&mut changing.iter().map(|call| call.object.kind.len()));
     let names = widest(
         &mut changing
             .iter()
             .map(|call| shown_name(call).chars().count().min(40)),
     );
-    for step in &plan.steps {
+    for step in steps {
         let mut name = step.id.as_str();
         let mut line = |rest: &str| {
             text.push_str(format!("  {name:<width$}  {rest}").trim_end());
