@@ -36,12 +36,15 @@ fn a_command_line_that_names_nothing_to_adopt_is_refused() {
     assert!(inspected("import").contains("adopts nothing"));
 }
 
-/// Adopting `objects` fails with `said`, and writes nothing.
+/// Adopting `objects` fails with `said` before anybody is asked: nothing is written or begun.
 fn is_refused(found: &Found, objects: &str, said: &str) {
+    let runs = || found.project.json(&["runs", "list"]);
+    let before = runs();
     let (code, text, writes) = found.adopt(&[objects.to_owned()]);
     assert_eq!(code, 4, "{text}");
     assert!(text.contains(said), "{said}\n{text}");
     assert_eq!(writes, Vec::<String>::new(), "{text}");
+    assert_eq!(runs(), before, "{text}");
 }
 
 #[test]
@@ -166,8 +169,6 @@ fn an_adoption_outside_a_grant_writes_nothing() {
     std::fs::write(&file, limited).unwrap();
     let adopt = format!("job={}", found.job);
     is_refused(&found, &adopt, "error[LK9005]");
-    let (_, runs) = found.project.json(&["runs", "list"]);
-    assert_eq!(runs, json!([]), "nothing began");
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub trait Definition: Send + Sync {
     fn observed(&self, arguments: &Value, output: &Value) -> Option<Observed>;
     /// For a write: the object's state now.
     async fn state(&self, arguments: &Value, context: &Context<'_>) -> Result<Observed, Failure>;
+    /// For a write: refuses what sending it would refuse before anything leaves.
+    async fn check(&self, arguments: &Value, context: &Context<'_>) -> Result<(), Failure>;
     /// For a write: what an earlier send made.
     async fn find(
         &self,
@@ -182,6 +184,9 @@ impl<R: Read> Definition for ReadDefinition<R> {
     async fn state(&self, _: &Value, _: &Context<'_>) -> Result<Observed, Failure> {
         Err(only_for(R::NAME, "a state"))
     }
+    async fn check(&self, _: &Value, _: &Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
     async fn find(&self, _: &Value, _: &Context<'_>) -> Result<Option<Value>, Failure> {
         Err(only_for(R::NAME, "looking up a lost outcome"))
     }
@@ -237,6 +242,9 @@ impl<W: Write> Definition for WriteDefinition<W> {
     }
     async fn state(&self, arguments: &Value, context: &Context<'_>) -> Result<Observed, Failure> {
         decode::<W>(W::NAME, arguments)?.state(context).await
+    }
+    async fn check(&self, arguments: &Value, context: &Context<'_>) -> Result<(), Failure> {
+        decode::<W>(W::NAME, arguments)?.check(context).await
     }
     async fn find(
         &self,

@@ -203,6 +203,13 @@ pub trait Write: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Sends it.
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure>;
 
+    /// Refuses what [`send`](Self::send) would refuse before anything leaves, so that a plan can
+    /// say it.
+    async fn check(&self, context: &Context<'_>) -> Result<(), Failure> {
+        let _ = context;
+        Ok(())
+    }
+
     /// What an earlier send of this very call made, if it can be found: [`Class::Create`] adopts
     /// it; [`Class::Issue`] revokes what carries the mark and answers `None`.
     async fn find(&self, context: &Context<'_>) -> Result<Option<Self::Output>, Failure> {

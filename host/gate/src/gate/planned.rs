@@ -66,6 +66,9 @@ impl StepGate {
             return Ok(answer);
         }
 
+        if planned.is_none() && !unknowable {
+            definition.check(&call.arguments, &context).await?;
+        }
         let before = match (planned, self.seen.get(&object)) {
             (Some(written), _) => written.state,
             (None, Some(state)) => state.clone(),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lockkeeper_cloud::{
-    Cloud, Credentials, Endpoints, Failure, Method, Path, Request, SecretSource, SecretString,
-    Service, Target,
+    Class as FailureClass, Cloud, Credentials, Endpoints, Failure, Method, Path, Request,
+    SecretSource, SecretString, Service, Target,
 };
 use lockkeeper_gate::definition::Definition;
 use lockkeeper_gate::{Class, Context, Inverse, Placeholders, Secrets, operations};
@@ -150,12 +150,22 @@ impl Clouds {
         self.cloud.clone()
     }
 
-    /// Sends a call that fails.
+    /// Sends a call that fails, and checks that a plan says so too where the refusal is ours.
     pub(crate) async fn refused(&self, name: &str, arguments: Value) -> Failure {
-        match self.attempt(name, &arguments).await {
+        let failure = match self.attempt(name, &arguments).await {
             Err(failure) => failure,
             Ok(output) => panic!("{name} was not refused: {output}"),
+        };
+        if failure.service == "lockkeeper" && failure.class == FailureClass::Conflict {
+            let checked = self.check(name, &arguments).await.unwrap_err();
+            assert_eq!(checked.code, failure.code, "{name}");
         }
+        failure
+    }
+
+    async fn check(&self, name: &str, arguments: &Value) -> Result<(), Failure> {
+        let context = self.context("check");
+        definition(name).check(arguments, &context).await
     }
 
     pub(crate) async fn state(&self, name: &str, arguments: &Value) -> Option<Value> {
@@ -176,6 +186,7 @@ impl Clouds {
         self.note(name);
         let definition = definition(name);
         let before = self.state(name, arguments).await;
+        self.check(name, arguments).await.unwrap();
         let mark = self.mark();
         let output = definition
             .send(arguments, &self.context(&mark))

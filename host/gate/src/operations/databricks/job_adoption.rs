@@ -68,10 +68,11 @@ pub(crate) struct Adopt {
 }
 
 impl Adopt {
-    /// Refuses a job that a step could not keep, or that another step keeps.
-    async fn check(&self, context: &Context<'_>, job: &Value) -> Result<(), Failure> {
+    /// The job, unless a step could not keep it, or another step keeps it.
+    async fn adoptable(&self, context: &Context<'_>) -> Result<Value, Failure> {
         let Self { id, name, tag } = self;
-        match tags(job).get(&tag.0).and_then(Value::as_str) {
+        let job = there(context, Self::NAME, id).await?;
+        match tags(&job).get(&tag.0).and_then(Value::as_str) {
             Some(other) if !other.is_empty() && other != tag.1 => {
                 let message = format!(
                     "job {id} is kept as `{other}` already: it has the tag {}={other}, not {}",
@@ -85,7 +86,7 @@ impl Adopt {
             let notebook = task.get("notebook_task");
             notebook.is_some_and(|notebook| notebook.get("source") != Some(&"GIT".into()))
         };
-        if !matches!(tasks(job), [task] if kept(task)) {
+        if !matches!(tasks(&job), [task] if kept(task)) {
             let message = format!("job {id} is not a job of one notebook task in the workspace");
             return Err(conflict(Self::NAME, "NotOneNotebook", message));
         }
@@ -98,7 +99,7 @@ impl Adopt {
                 );
                 Err(conflict(Self::NAME, "KeepsAnother", message))
             }
-            _ => Ok(()),
+            _ => Ok(job),
         }
     }
 }
@@ -120,8 +121,7 @@ impl Write for Adopt {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let job = there(context, Self::NAME, &self.id).await?;
-        self.check(context, &job).await?;
+        let job = self.adoptable(context).await?;
         let mut tags = tags(&job);
         let (key, value) = &self.tag;
         tags.insert(key.clone(), value.as_str().into());
@@ -132,6 +132,10 @@ impl Write for Adopt {
         let request = post(Self::NAME, UPDATE, body)?.idempotent(true);
         context.cloud.send(&request).await?;
         Ok(())
+    }
+
+    async fn check(&self, context: &Context<'_>) -> Result<(), Failure> {
+        self.adoptable(context).await.map(|_| ())
     }
 
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}

@@ -320,6 +320,14 @@ impl Write for Revoke {
         wire::if_there(done.await).map(|_| ())
     }
 
+    async fn check(&self, context: &Context<'_>) -> Result<(), Failure> {
+        let set = rule_set(context, Self::NAME, &self.application_id).await;
+        match wire::if_there(set)? {
+            Some(set) => self.leaves(&set.grants()).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}
 
     fn after(&self, before: Option<&Value>, (): &()) -> Option<Value> {

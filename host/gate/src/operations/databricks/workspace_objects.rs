@@ -327,6 +327,19 @@ struct Listed {
 }
 
 impl Delete {
+    /// What there is to delete, folders before those in them. Refuses a folder that holds anything
+    /// but folders.
+    async fn paths(&self, context: &Context<'_>) -> Result<Vec<String>, Failure> {
+        let Some(found) = status(context, Self::NAME, &self.path).await? else {
+            return Ok(Vec::new());
+        };
+        if ObjectKind::of(&found.status.object_type) == ObjectKind::Directory {
+            self.folders_below(context).await
+        } else {
+            Ok(vec![normal(&self.path).to_owned()])
+        }
+    }
+
     /// The folders below the path, each before those in it. Refuses if anything else is there.
     async fn folders_below(&self, context: &Context<'_>) -> Result<Vec<String>, Failure> {
         let mut folders = Vec::new();
@@ -369,21 +382,17 @@ impl Write for Delete {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<(), Failure> {
-        let Some(found) = status(context, Self::NAME, &self.path).await? else {
-            return Ok(());
-        };
-        let paths = if ObjectKind::of(&found.status.object_type) == ObjectKind::Directory {
-            self.folders_below(context).await?
-        } else {
-            vec![normal(&self.path).to_owned()]
-        };
         // Never recursive: what somebody puts in between stops it.
-        for path in paths.iter().rev() {
+        for path in self.paths(context).await?.iter().rev() {
             let body = json!({ "path": path, "recursive": false });
             let request = post(Self::NAME, "/api/2.0/workspace/delete", body)?.idempotent(true);
             wire::gone(context.cloud.send(&request).await)?;
         }
         Ok(())
+    }
+
+    async fn check(&self, context: &Context<'_>) -> Result<(), Failure> {
+        self.paths(context).await.map(|_| ())
     }
 
     fn preview(&self, _: Option<&Value>, _: &Placeholders<'_>) {}

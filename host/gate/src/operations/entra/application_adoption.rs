@@ -123,6 +123,30 @@ pub(crate) struct SetUniqueName {
     unique_name: String,
 }
 
+impl SetUniqueName {
+    /// The application, unless it has another unique name.
+    async fn nameable(&self, context: &Context<'_>) -> Result<Wire, Failure> {
+        let Self {
+            object_id,
+            unique_name,
+        } = self;
+        let found = get(context, Self::NAME, BY_OBJECT_ID, object_id).await?;
+        let found = found
+            .ok_or_else(|| wire::not_there(Self::NAME, &format!("application {object_id}")))?;
+        match &found.unique_name {
+            Some(other) if other != unique_name => Err(own_failure(
+                FailureClass::Conflict,
+                Self::NAME,
+                "HasAnotherUniqueName",
+                format!(
+                    "application {object_id} has the unique name {other}, which Entra never changes, and not {unique_name}"
+                ),
+            )),
+            _ => Ok(found),
+        }
+    }
+}
+
 #[async_trait]
 impl Write for SetUniqueName {
     const NAME: &'static str = "entra/applications.set-unique-name";
@@ -144,32 +168,18 @@ impl Write for SetUniqueName {
     }
 
     async fn send(&self, context: &Context<'_>) -> Result<Self::Output, Failure> {
-        let found = get(context, Self::NAME, BY_OBJECT_ID, &self.object_id).await?;
-        let found = found.ok_or_else(|| {
-            wire::not_there(Self::NAME, &format!("application {}", self.object_id))
-        })?;
-        match found.unique_name.as_deref() {
-            Some(name) if name == self.unique_name => {}
-            Some(other) => {
-                let message = format!(
-                    "application {} has the unique name {other}, which Entra never changes, and not {}",
-                    self.object_id, self.unique_name
-                );
-                return Err(own_failure(
-                    FailureClass::Conflict,
-                    Self::NAME,
-                    "HasAnotherUniqueName",
-                    message,
-                ));
-            }
-            None => {
-                let request = graph(Self::NAME, Method::Patch, BY_OBJECT_ID, &[&self.object_id])?
-                    .json(json!({ "uniqueName": self.unique_name }))
-                    .idempotent(true);
-                context.cloud.send(&request).await.map_err(explained)?;
-            }
+        let found = self.nameable(context).await?;
+        if found.unique_name.is_none() {
+            let request = graph(Self::NAME, Method::Patch, BY_OBJECT_ID, &[&self.object_id])?
+                .json(json!({ "uniqueName": self.unique_name }))
+                .idempotent(true);
+            context.cloud.send(&request).await.map_err(explained)?;
         }
         Ok(found.named(&self.unique_name))
+    }
+
+    async fn check(&self, context: &Context<'_>) -> Result<(), Failure> {
+        self.nameable(context).await.map(|_| ())
     }
 
     fn preview(&self, before: Option<&Value>, placeholders: &Placeholders<'_>) -> Self::Output {
