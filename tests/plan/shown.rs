@@ -1,7 +1,7 @@
 //! How a plan looks to people.
 
 use lockkeeper_types::unknown;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Project;
 use crate::world::{change, principal, run, variants, with};
@@ -103,6 +103,15 @@ with.application_id = "0d0d0d0d-0000-4000-8000-00000000000d"
     ] {
         assert!(said.contains(piece), "{piece:?} is not in\n{said}");
     }
+    let (code, failed) = project.json(&["plan", file.to_str().unwrap()]);
+    assert_eq!((code, &failed["result"]), (4, &json!("failed")), "{failed}");
+    let first = &failed["steps"][0];
+    assert_eq!(
+        (&first["id"], &first["result"]),
+        (&json!("first"), &json!("failed"))
+    );
+    let cause = first["error"]["cause"].as_str().unwrap();
+    assert!(cause.contains("mistyped"), "{failed:#}");
 }
 
 #[test]

@@ -67,10 +67,17 @@ pub(super) async fn plan(
 
 /// Why there is no plan; what a step failed with is told at once.
 pub(super) fn unplannable(printer: &Printer, workflow: &Workflow, error: EngineError) -> Problem {
-    if let EngineError::Unplannable { steps, .. } = &error {
-        show::step_failures(printer, workflow, steps, &[]);
-    }
-    error.into()
+    let EngineError::Unplannable { steps, .. } = &error else {
+        return error.into();
+    };
+    show::step_failures(printer, workflow, steps, &[]);
+    let said = if printer.wants_json() {
+        let failed = json!({ "result": "failed", "error": error.to_string(), "steps": steps });
+        printer.json("plan", &failed)
+    } else {
+        Ok(())
+    };
+    said.err().unwrap_or_else(|| error.into())
 }
 
 /// Reads a saved plan.
