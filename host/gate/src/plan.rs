@@ -124,6 +124,12 @@ impl Plan {
         self.lock().world.get(&key(object)).cloned()
     }
 
+    /// Whether planned writes touched an object of this kind.
+    pub(crate) fn writes_a(&self, kind: &str) -> bool {
+        let inner = self.lock();
+        inner.calls.iter().any(|call| call.object.kind == kind)
+    }
+
     pub(crate) fn read(&self, object: &Object, answer: &Value, found: bool) {
         let mut inner = self.lock();
         inner.names.learn(answer);

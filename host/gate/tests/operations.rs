@@ -16,6 +16,8 @@ mod common;
 mod databricks;
 #[path = "operations/entra.rs"]
 mod entra;
+#[path = "operations/refused.rs"]
+mod refused;
 
 use common::Clouds;
 use lockkeeper_gate::operations;

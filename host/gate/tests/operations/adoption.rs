@@ -1,12 +1,6 @@
 //! What was made elsewhere: found by its ids, given the mark by which steps find it, given back.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use lockkeeper_cloud::{Class as FailureClass, Method, Service};
-use lockkeeper_gate::{Cancellation, Events, Grants, Mode, RunGate, Secrets, StepGate};
-use lockkeeper_journal::Memory;
-use lockkeeper_types::unknown;
 use serde_json::{Value, json};
 
 use crate::common::Clouds;
@@ -181,33 +175,4 @@ pub(crate) async fn jobs(clouds: &Clouds, application_id: &str) {
     let back = json!({ "id": "7", "name": "a", "tag": tag, "former_name": "b" });
     let failure = clouds.refused(release, back).await;
     assert_eq!(failure.class, FailureClass::NotFound, "{failure}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_placeholder_is_never_sent() {
-    let clouds = Clouds::start().await;
-    let run = Arc::new(RunGate::new(
-        &clouds.cloud(),
-        Secrets::in_memory(),
-        Events::new("run", &[]),
-        Mode::Apply,
-        Cancellation::default(),
-    ));
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let durable = Box::new(Memory::default().invocation("step#1"));
-    let everything = Grants::everything("test");
-    let mut gate = StepGate::new(run, "step", everything, None, deadline, durable);
-    let id = unknown::placeholder("register", "application_id");
-    for operation in [
-        "entra/service-principals.find",
-        "entra/service-principals.create",
-    ] {
-        let arguments = json!({ "application_id": format!("{id}/x") });
-        let refused = gate.call(operation, arguments).await.unwrap().unwrap_err();
-        let failure = &refused["invalid"];
-        assert_eq!(failure["code"], "PlaceholderInCall", "{refused}");
-        let message = failure["message"].as_str().unwrap();
-        assert!(message.contains("step `register`"), "{message}");
-    }
-    assert_eq!(gate.changes(), 0);
 }
