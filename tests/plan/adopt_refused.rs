@@ -64,6 +64,31 @@ fn an_id_of_another_shape_or_of_nothing_is_explained() {
     is_refused(&found, microsofts, "not registered in this tenant");
 }
 
+/// Another application gets the unique name that an adoption would give.
+fn take_name(found: &Found) {
+    change(&found.project, |cloud| {
+        let all = &mut cloud["entra"]["applications"];
+        let ours = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["display_name"] == APP);
+        let mut other = ours.unwrap().clone();
+        other["id"] = json!("0e0e0e0e-0000-4000-8000-00000000000e");
+        other["app_id"] = json!("0e0e0e0e-0000-4000-8000-00000000000f");
+        other["unique_name"] = json!("lockkeeper-etl-demo");
+        push(all, other);
+    });
+}
+
+/// That application is gone.
+fn free_name(found: &Found) {
+    change(&found.project, |cloud| {
+        let all = cloud["entra"]["applications"].as_array_mut().unwrap();
+        all.retain(|one| one["id"] != "0e0e0e0e-0000-4000-8000-00000000000e");
+    });
+}
+
 #[test]
 fn an_application_that_cannot_be_ours_is_left_alone() {
     let found = Found::new();
@@ -94,20 +119,7 @@ fn an_application_that_cannot_be_ours_is_left_alone() {
     set("unique_name", json!("theirs"));
     is_refused(&found, &register, "has the unique name theirs");
     set("unique_name", Value::Null);
-    // Another application has the name by now.
-    change(&found.project, |cloud| {
-        let all = &mut cloud["entra"]["applications"];
-        let ours = all
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["display_name"] == APP);
-        let mut other = ours.unwrap().clone();
-        other["id"] = json!("0e0e0e0e-0000-4000-8000-00000000000e");
-        other["app_id"] = json!("0e0e0e0e-0000-4000-8000-00000000000f");
-        other["unique_name"] = json!("lockkeeper-etl-demo");
-        push(all, other);
-    });
+    take_name(&found);
     let (code, text, _) = found.adopt(&[register]);
     assert_eq!(code, 4, "{text}");
     assert!(
@@ -117,10 +129,7 @@ fn an_application_that_cannot_be_ours_is_left_alone() {
     // What was in the way is gone: the adoption goes on, as the adoption that it is.
     let (_, runs) = found.project.json(&["runs", "list"]);
     let failed = runs[0]["id"].as_str().unwrap().to_owned();
-    change(&found.project, |cloud| {
-        let all = cloud["entra"]["applications"].as_array_mut().unwrap();
-        all.retain(|one| one["id"] != "0e0e0e0e-0000-4000-8000-00000000000e");
-    });
+    free_name(&found);
     let (code, report) = found.project.json(&["resume", &failed]);
     assert_eq!(code, 0, "{report:#}");
     let id = &found.application.object;
@@ -169,6 +178,28 @@ fn an_adoption_outside_a_grant_writes_nothing() {
     std::fs::write(&file, limited).unwrap();
     let adopt = format!("job={}", found.job);
     is_refused(&found, &adopt, "error[LK9005]");
+
+    // One that had begun before: the run itself is refused then, and the audit log says so.
+    take_name(&found);
+    let register = format!("register={}", found.application.object);
+    let (code, text, _) = found.adopt(&[register]);
+    assert_eq!(code, 4, "{text}");
+    free_name(&found);
+    let (_, runs) = found.project.json(&["runs", "list"]);
+    let begun = runs[0]["id"].as_str().unwrap();
+    let limited = granted.replace(
+        "\"look-up\", \"set-unique-name\"]",
+        "\"look-up\"]\n\"entra/applications.set-unique-name\" = { when = \"call.unique_name == 'theirs'\" }",
+    );
+    assert_ne!(limited, granted);
+    std::fs::write(&file, limited).unwrap();
+    let seen = requests(&found.project).len();
+    let ran = found.project.run(&["resume", begun]);
+    assert_eq!(ran.code(), 4);
+    assert!(ran.stderr().contains("error[LK9005]"), "{}", ran.stderr());
+    assert_eq!(writes_since(&found.project, seen), Vec::<String>::new());
+    let audit = std::fs::read_to_string(found.project.state().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"denied\""), "{audit}");
 }
 
 #[test]

@@ -227,22 +227,24 @@ mod tests {
 
     #[test]
     fn a_choice_once_made_stays() {
-        let present = jobs::NewCluster {
+        let present = |node_type: Option<&str>| jobs::NewCluster {
             spark_version: "15.4.x".to_owned(),
-            node_type: None,
+            node_type: node_type.map(str::to_owned),
             spark_conf: Vec::new(),
         };
         let wanted = Cluster {
             node_type: Some("big".to_owned()),
             spark_version: None,
         };
-        let chosen = |wanted| {
-            let (node_type, spark_version) = choice(wanted, Some(&present)).unwrap();
+        let chosen = |wanted, node_type| {
+            let (node_type, spark_version) = choice(wanted, Some(&present(node_type))).unwrap();
             assert_eq!(spark_version, "15.4.x");
             node_type
         };
-        assert_eq!(chosen(Some(&wanted)).as_deref(), Some("big"));
-        // Its instance pool says it.
-        assert_eq!(chosen(None), None);
+        // None where an instance pool says it.
+        for present in [Some("small"), None] {
+            assert_eq!(chosen(Some(&wanted), present).as_deref(), Some("big"));
+            assert_eq!(chosen(None, present).as_deref(), present);
+        }
     }
 }

@@ -66,13 +66,9 @@ pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Resu
         MOST_JOB_CLUSTERS,
     )?;
     let tasks = keys(settings, "tasks", "task_key", MOST_TASKS)?;
-    let with_cluster = ["job_clusters", "tasks"].map(|name| list(settings, name));
-    for cluster in with_cluster
-        .into_iter()
-        .flatten()
-        .map(|one| one.field("new_cluster"))
-    {
-        validate_cluster(cluster)?;
+    let shared = list(settings, "job_clusters");
+    for one in shared.iter().chain(list(settings, "tasks")) {
+        validate_cluster(one.field("new_cluster"))?;
     }
     for task in list(settings, "tasks") {
         validate_task(state, caller, task, &tasks, &clusters)?;
