@@ -19,6 +19,7 @@ mod cloud;
 mod commands;
 mod diagnostics;
 mod done;
+mod forged;
 mod grants;
 mod identities;
 mod interrupted;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::Output;
 use crate::printer::Printer;
+use crate::show::one_line;
 
 /// How often a step that takes long says so where nothing redraws.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -85,7 +86,7 @@ impl Progress {
             "✗" => Style::new().fg_color(Some(AnsiColor::Red.into())),
             _ => Style::new().dimmed(),
         };
-        let width = self.width;
+        let (width, text) = (self.width, one_line(text));
         format!("  {colour}{symbol}{colour:#} {step:width$}  {text}")
     }
 
@@ -126,9 +127,9 @@ impl Progress {
 
     fn doing(&self, step: &str, what: &str) {
         if let Some(running) = self.lock().get_mut(step) {
-            what.clone_into(&mut running.doing);
+            running.doing = one_line(what);
             if let Some(bar) = &running.bar {
-                bar.set_message(what.to_owned());
+                bar.set_message(running.doing.clone());
             }
         }
     }
@@ -153,14 +154,14 @@ impl Progress {
                 resumed,
             } => {
                 let again = if *resumed { "  resumed" } else { "" };
-                self.say(&format!(
+                self.say(&one_line(&format!(
                     "  Run {run}  {workflow}  {target}  by {actor}{again}"
-                ));
+                )));
             }
             Event::StepStart { .. } => self.start(name),
             Event::StepProgress { message } => match step {
                 Some(step) => self.doing(step, message),
-                None => self.say(&format!("  {message}")),
+                None => self.say(&one_line(&format!("  {message}"))),
             },
             Event::Waiting {
                 operation,

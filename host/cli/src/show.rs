@@ -4,7 +4,7 @@ mod plan;
 mod undo;
 
 use lockkeeper_engine::{RunReport, RunResult, StepFailure, StepReport, StepResult};
-use lockkeeper_types::{Value, secret_name, unknown};
+use lockkeeper_types::{Value, clean, secret_name, unknown};
 use lockkeeper_workflow::{Diagnostic, Workflow};
 
 use crate::exit::Problem;
@@ -43,6 +43,21 @@ fn annotation(diagnostic: &Diagnostic) -> String {
     )
 }
 
+/// Longer than any message that the program makes itself, in characters.
+const LONGEST: usize = 4_000;
+
+/// Text for one line of a screen: whatever plugins and services put into it, it stays one line,
+/// and a terminal has nothing to obey.
+pub(crate) fn one_line(text: &str) -> String {
+    clean(text, LONGEST)
+}
+
+/// Adds a line to a screen.
+pub(crate) fn push_line(screen: &mut String, line: &str) {
+    screen.push_str(&one_line(line.trim_end()));
+    screen.push('\n');
+}
+
 /// A table with aligned columns.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
@@ -51,18 +66,17 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: Vec<&str>| {
+    let mut text = String::new();
+    let mut line = |cells: Vec<&str>| {
         let mut line = String::from(" ");
         for (cell, width) in cells.iter().zip(&widths) {
             line.push_str(&format!(" {cell:<width$} "));
         }
-        line.truncate(line.trim_end().len());
-        line.push('\n');
-        line
+        push_line(&mut text, &line);
     };
-    let mut text = line(head.to_vec());
+    line(head.to_vec());
     for row in rows {
-        text.push_str(&line(row.iter().map(String::as_str).collect()));
+        line(row.iter().map(String::as_str).collect());
     }
     text
 }
@@ -109,7 +123,7 @@ pub(crate) fn outputs(printer: &Printer, report: &RunReport) -> Result<(), Probl
         .unwrap_or_default();
     let mut text = String::new();
     for (name, output) in &report.outputs {
-        text.push_str(&format!("  {name:<width$}  {}\n", value(output)));
+        push_line(&mut text, &format!("  {name:<width$}  {}", value(output)));
     }
     printer.result(&text)
 }
@@ -123,7 +137,10 @@ pub(crate) fn adopted(printer: &Printer, report: &RunReport) -> Result<(), Probl
     let width = width.unwrap_or_default();
     let mut text = String::new();
     for (step, id) in &report.adopted {
-        text.push_str(&format!("  {step:<width$}  keeps {id} from now on\n"));
+        push_line(
+            &mut text,
+            &format!("  {step:<width$}  keeps {id} from now on"),
+        );
     }
     printer.result(&text)?;
     if std::env::var_os("LOCKKEEPER_IN_AUTOMATION").is_none() {
@@ -142,7 +159,7 @@ pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport
     let done: Vec<&str> = done.map(|step| step.id.as_str()).collect();
     step_failures(printer, workflow, &report.steps, &done);
     if let Some(error) = &report.error {
-        printer.tell(&format!("error: {error}"));
+        printer.tell(&format!("error: {}", one_line(error)));
     }
     if report.result == RunResult::Cancelled {
         printer.tell("  Cancelled; nothing is under way");

@@ -279,7 +279,10 @@ impl PlanReport {
         let about = |call: &PlannedCall| {
             format!(
                 "{}: {} {} `{}`",
-                call.step, call.operation, call.object.kind, call.object.name
+                call.step,
+                call.operation,
+                call.object.kind,
+                call.object.shown()
             )
         };
         for call in &self.calls {

@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 use lockkeeper_cloud::{Cloud, Failure};
-use lockkeeper_types::{Value, unknown};
+use lockkeeper_types::{Value, clean, unknown};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::operations::state;
@@ -59,6 +59,11 @@ impl Object {
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+
+    /// The name inside a message: plugins and services choose names.
+    pub fn shown(&self) -> String {
+        clean(&self.name, 300)
     }
 }
 

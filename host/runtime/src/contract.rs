@@ -1,13 +1,12 @@
 //! What a plugin's `run` and `adopt` must be, and the signature that their types give.
 
-use lockkeeper_types::{Field, Import, Signature, Type as Kind};
+use lockkeeper_types::{Field, Import, Signature, Type as Kind, clean};
 use wasmtime::Engine;
 use wasmtime::component::types::{Component, ComponentItem, Record, Type};
 
 use crate::Problem;
 use crate::docs::Docs;
 use crate::kind::Describer;
-use crate::text::clean;
 
 pub(crate) const RUN: &str = "run";
 pub(crate) const ADOPT: &str = "adopt";

@@ -5,10 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use lockkeeper_types::clean;
 use serde::Deserialize;
 use wasmparser::{Parser, Payload};
-
-use crate::text::clean;
 
 const SECTION: &str = "package-docs";
 const MAX_CHARS: usize = 2_000;

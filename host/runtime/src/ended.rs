@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lockkeeper_types::Value;
+use lockkeeper_types::{Value, clean};
 use serde::{Deserialize, Serialize};
 
-use crate::text::clean;
 use crate::{Limit, Used};
 
 /// A run that is over. Its store is gone; only this is left.

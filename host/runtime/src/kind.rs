@@ -5,11 +5,15 @@ use wasmtime::component::ResourceType;
 use wasmtime::component::types::{Record, Type};
 
 use crate::store::Secret;
-use crate::text::snake;
 
 /// Types of one function: a value of more would not be readable either.
 const NODES: usize = 10_000;
 const DEPTH: usize = 50;
+
+/// WIT's kebab-case in the `snake_case` of values.
+pub(crate) fn snake(kebab: &str) -> String {
+    kebab.replace('-', "_")
+}
 
 /// A record with one field that stands for a plain value on the JSON side.
 #[derive(Clone, Debug, PartialEq, Eq)]

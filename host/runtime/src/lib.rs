@@ -26,7 +26,6 @@ mod runtime;
 mod shape;
 mod stop;
 mod store;
-mod text;
 mod value;
 mod verdict;
 mod wasi;

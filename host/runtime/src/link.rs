@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use lockkeeper_types::{Import, Value};
+use lockkeeper_types::{Import, Value, clean};
 use serde_json::Map;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{Linker, LinkerInstance, ResourceType, Val};
 use wasmtime::{Engine, StoreContextMut};
 
+use crate::kind::snake;
 use crate::stop::Stop;
 use crate::store::{Secret, State};
-use crate::text::{clean, snake};
 use crate::value::{Converter, Fault};
 use crate::{Limit, LimitKind, Problem};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lockkeeper_types::{Import, Signature};
+use lockkeeper_types::{Import, Signature, clean};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::Component as Types;
@@ -13,7 +13,6 @@ use crate::cache::Cache;
 use crate::contract::{self, Contract};
 use crate::docs::Docs;
 use crate::store::State;
-use crate::text::clean;
 use crate::{LoadError, Plugin, Problem, StartError, engine, link, shape, wasi};
 
 /// How a [`Runtime`] is set up.

@@ -1,12 +1,12 @@
 //! The cheap pass over a component before it is compiled: it refuses what would make compiling
 //! dear (one function of 1 MB took 9.5 s and 800 MB) and what no plugin may use.
 
+use lockkeeper_types::clean;
 use wasmparser::{
     BinaryReaderError, CanonicalFunction, CanonicalOption, Encoding, Parser, Payload, TableInit,
 };
 
 use crate::Problem;
-use crate::text::clean;
 
 /// Bytes of a component. A Python plugin has 18 MB, a JavaScript one 12 MB.
 pub(crate) const COMPONENT_BYTES: usize = 32 << 20;

@@ -1,15 +1,15 @@
 //! Converts values between JSON and a component's own types, in both directions.
 
-use lockkeeper_types::{Value, secret, secret_name};
+use lockkeeper_types::{Value, clean, secret, secret_name};
 use serde_json::{Map, Number};
 use wasmtime::component::types::{Record, Type};
 use wasmtime::component::{Resource, ResourceAny, Val};
 use wasmtime::{AsContextMut, StoreContextMut};
 
-use crate::kind::{Describer, Refined, refined};
+use crate::kind::{Describer, Refined, refined, snake};
 use crate::stop::Stop;
 use crate::store::{Secret, State};
-use crate::text::{clean, snake};
+
 use crate::{Limit, LimitKind, Mismatch};
 
 /// What a value costs beside its text.

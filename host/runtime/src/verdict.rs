@@ -1,11 +1,11 @@
 //! What an error that ended a run means.
 
+use lockkeeper_types::clean;
 use rustc_demangle::demangle;
 use wasmtime::{Trap as Code, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::stop::Stop;
-use crate::text::clean;
 use crate::{Budget, Ended, Limit, LimitKind, Trap, Used, engine};
 
 const FRAMES: usize = 20;

@@ -5,9 +5,11 @@
 //! Names are `snake_case` on this side; WIT's kebab-case is mapped at the component boundary.
 
 mod signature;
+mod text;
 pub mod unknown;
 
 pub use signature::{Import, Signature};
+pub use text::clean;
 
 use std::fmt;
 

@@ -112,12 +112,15 @@ async fn show_run(store: &Store, run: &Run, printer: &Printer) -> Result<Exit, P
 /// A run for people: what it is, its calls, what can be done next.
 fn describe(run: &Run, entries: &[JournalEntry]) -> String {
     let summary = &run.summary;
-    let mut text = format!(
-        "  Run {}  {}  {}  {}  by {}\n\n",
+    let mut text = String::new();
+    let mut line = |line: &str| show::push_line(&mut text, line);
+    line(&format!(
+        "  Run {}  {}  {}  {}  by {}",
         summary.id, summary.workflow, summary.target, summary.status, summary.actor
-    );
+    ));
+    line("");
     for (step, id) in &run.beginning.adopts {
-        text.push_str(&format!("  {step} adopts {id}\n"));
+        line(&format!("  {step} adopts {id}"));
     }
     for entry in entries {
         let fact = |name: &str| entry.facts.get(name).and_then(|fact| fact.as_str());
@@ -125,7 +128,7 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
             .facts
             .pointer("/object/name")
             .and_then(|name| name.as_str());
-        let line = match (entry.kind.as_str(), Ended::deserialize(&entry.value)) {
+        let what = match (entry.kind.as_str(), Ended::deserialize(&entry.value)) {
             ("outcome" | "read", Ok(ended)) => {
                 let (symbol, said) = match &ended {
                     Ended::Done(_) => ("✓", String::new()),
@@ -137,27 +140,28 @@ fn describe(run: &Run, entries: &[JournalEntry]) -> String {
             ("note", _) => format!("· {}", fact("message").unwrap_or_default()),
             _ => continue,
         };
-        text.push_str(&format!("  {:<14} {line}\n", entry.address));
+        line(&format!("  {:<14} {what}", entry.address));
     }
     if let Ok(record) = Record::of(entries) {
-        text.push_str(&format!(
-            "\n  {} writes that changed something\n",
+        line("");
+        line(&format!(
+            "  {} writes that changed something",
             record.written.len()
         ));
         for open in &record.open {
-            text.push_str(&format!(
-                "  ? {} {}: unknown whether it was done\n",
+            line(&format!(
+                "  ? {} {}: unknown whether it was done",
                 open.operation, open.object.name
             ));
         }
     }
     match summary.status {
-        Status::Interrupted | Status::Failed | Status::Cancelled => text.push_str(&format!(
-            "  Next:  lockkeeper resume {0}    or    lockkeeper undo {0}\n",
+        Status::Interrupted | Status::Failed | Status::Cancelled => line(&format!(
+            "  Next:  lockkeeper resume {0}    or    lockkeeper undo {0}",
             summary.id
         )),
-        Status::PartlyUndone => text.push_str(&format!(
-            "  Next:  lockkeeper undo {}    takes back the rest\n",
+        Status::PartlyUndone => line(&format!(
+            "  Next:  lockkeeper undo {}    takes back the rest",
             summary.id
         )),
         Status::Running | Status::Succeeded | Status::Undone => {}
@@ -172,29 +176,19 @@ async fn watch(store: &Store, run: &str, printer: &Printer) -> Result<Exit, Prob
         let run = store.run(&id).await?;
         let history = store.history(&id).await?;
         for entry in history.entries.iter().skip(seen) {
-            let what = entry
-                .facts
-                .get("operation")
-                .and_then(|operation| operation.as_str());
-            let name = entry
-                .facts
-                .pointer("/object/name")
-                .and_then(|name| name.as_str());
+            let fact = |place: &str| {
+                let fact = entry.facts.pointer(place).and_then(|fact| fact.as_str());
+                fact.unwrap_or_default()
+            };
             let text = match entry.kind.as_str() {
-                "read" | "outcome" => {
-                    format!("{} {}", what.unwrap_or_default(), name.unwrap_or_default())
-                }
-                "note" => entry
-                    .facts
-                    .get("message")
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
+                "read" | "outcome" => format!("{} {}", fact("/operation"), fact("/object/name")),
+                "note" => fact("/message").to_owned(),
                 _ => continue,
             };
             if printer.wants_json() {
                 printer.json("entry", entry)?;
             } else {
-                printer.result(&format!("  {:<14} {text}", entry.address))?;
+                printer.result(&show::one_line(&format!("  {:<14} {text}", entry.address)))?;
             }
         }
         seen = history.entries.len();

@@ -9,7 +9,7 @@ use lockkeeper_types::{Value, secret_name, unknown};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{undo, value};
+use super::{push_line, undo, value};
 
 /// How a plan was made.
 pub(crate) struct Making<'a> {
@@ -78,8 +78,7 @@ fn steps(plan: &PlanReport, text: &mut String) {
     for step in steps {
         let mut name = step.id.as_str();
         let mut line = |rest: &str| {
-            text.push_str(format!("  {name:<width$}  {rest}").trim_end());
-            text.push('\n');
+            push_line(text, &format!("  {name:<width$}  {rest}"));
             name = "";
         };
         let mut quiet = true;

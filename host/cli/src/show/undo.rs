@@ -3,7 +3,7 @@
 use lockkeeper_engine::{Difference, UndoPlan, UndoReport, UndoState};
 use lockkeeper_types::Value;
 
-use super::value;
+use super::{push_line, value};
 
 /// What an undo would do.
 pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
@@ -30,8 +30,7 @@ pub(crate) fn undo_plan(plan: &UndoPlan) -> String {
             "  {:<width$}  {symbol} {:<kinds$}  {}   {what}",
             item.written.step, object.kind, object.name
         );
-        text.push_str(line.trim_end());
-        text.push('\n');
+        push_line(&mut text, &line);
     }
     text.push_str(&format!("\n  {} to take back.\n", plan.calls().count()));
     text
@@ -50,10 +49,8 @@ pub(crate) fn undo_report(report: &UndoReport) -> String {
         text.push_str("  Still there:\n");
     }
     for left in &report.left {
-        text.push_str(&format!(
-            "    {}  {}: {}\n",
-            left.step, left.object, left.reason
-        ));
+        let line = format!("    {}  {}: {}", left.step, left.object, left.reason);
+        push_line(&mut text, &line);
     }
     if !report.remains.is_empty() {
         text.push_str(
@@ -65,12 +62,13 @@ pub(crate) fn undo_report(report: &UndoReport) -> String {
             .kept_until
             .as_deref()
             .and_then(|until| until.split('T').next());
-        text.push_str(&format!(
-            "    {} {}, until {}\n",
+        let line = format!(
+            "    {} {}, until {}",
             remains.object.kind,
             remains.object.name,
             until.unwrap_or("a time that the service does not say")
-        ));
+        );
+        push_line(&mut text, &line);
     }
     text
 }
@@ -85,10 +83,11 @@ pub(crate) fn drift(run: &str, found: &[Difference]) -> String {
     for difference in found {
         let object = &difference.object;
         if last != Some(object) {
-            text.push_str(&format!(
-                "  {:<10} ~ {:<18} {}\n",
+            let line = format!(
+                "  {:<10} ~ {:<18} {}",
                 difference.step, object.kind, object.name
-            ));
+            );
+            push_line(&mut text, &line);
             last = Some(object);
         }
         let field = match difference.field.as_str() {
@@ -100,7 +99,48 @@ pub(crate) fn drift(run: &str, found: &[Difference]) -> String {
             (Value::Null, _) => "added".to_owned(),
             (left, now) => format!("{} -> {}", value(left), value(now)),
         };
-        text.push_str(&format!("      {field}: {change}\n"));
+        push_line(&mut text, &format!("      {field}: {change}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use lockkeeper_engine::{LeftBehind, Remains};
+    use lockkeeper_gate::Object;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_stays_on_its_line() {
+        let forged = "job\n  Took back 9 writes\u{1b}[2J";
+        let object = Object::new("job", "7").named(forged);
+        let report = UndoReport {
+            undo: "7Q3N".to_owned(),
+            run: "7Q3M".to_owned(),
+            undone: 0,
+            left: vec![LeftBehind {
+                step: "job".to_owned(),
+                object: format!("job {forged}"),
+                reason: forged.to_owned(),
+                expected: false,
+            }],
+            remains: vec![Remains {
+                object: object.clone(),
+                kept_until: None,
+            }],
+        };
+        let difference = Difference {
+            step: "job".to_owned(),
+            object,
+            field: "settings.name".to_owned(),
+            left: json!("mine"),
+            now: json!(forged),
+        };
+        for (screen, lines) in [(undo_report(&report), 5), (drift("7Q3M", &[difference]), 3)] {
+            assert_eq!(screen.lines().count(), lines, "{screen}");
+            assert!(!screen.contains('\u{1b}'), "{screen:?}");
+        }
+    }
 }

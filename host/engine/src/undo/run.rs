@@ -33,7 +33,9 @@ impl Engine {
         if let Some(open) = record.open.first() {
             return Err(EngineError::NotApplicable(format!(
                 "whether `{}` on {} was done is not known; `lockkeeper resume {}` settles it first",
-                open.operation, open.object.name, run.summary.id
+                open.operation,
+                open.object.shown(),
+                run.summary.id
             )));
         }
         let steps: Vec<(String, bool)> = workflow

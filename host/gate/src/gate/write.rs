@@ -283,7 +283,7 @@ impl StepGate {
         )?;
         Ok(Halt::Unknown {
             operation: event.operation.clone(),
-            object: event.object.name.clone(),
+            object: event.object.shown(),
             failure: Box::new(failure),
         })
     }

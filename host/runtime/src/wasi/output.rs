@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use lockkeeper_types::clean;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::Log;
-use crate::text::clean;
 
 /// What a plugin may write at once: also what the host allocates for it at once.
 const CHUNK: usize = 64 << 10;

@@ -1,8 +1,9 @@
-//! Makes text that a plugin wrote safe to print: one line, no control characters, capped.
+//! Makes text that a plugin or a service wrote safe to print: one line, no control characters,
+//! capped.
 
 /// `text` on one line with everything escaped that could move a cursor or hide other text, cut
 /// after `cap` characters.
-pub(crate) fn clean(text: &str, cap: usize) -> String {
+pub fn clean(text: &str, cap: usize) -> String {
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {
         if count == cap {
@@ -29,11 +30,6 @@ fn reorders(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}'
     )
-}
-
-/// WIT's kebab-case in the `snake_case` of values.
-pub(crate) fn snake(kebab: &str) -> String {
-    kebab.replace('-', "_")
 }
 
 #[cfg(test)]
