@@ -94,10 +94,12 @@ fn denied(project: &Project, step: &str, unsent: &str, pieces: &[&str]) {
     );
     // The refusal is in the audit log, too.
     let audit = std::fs::read_to_string(project.state().join("audit.jsonl")).unwrap();
-    let audited = audit
-        .lines()
-        .any(|line| line.contains("NotGranted") || line.contains("denied"));
-    assert!(audited, "{audit}");
+    let refusals = audit.lines().filter(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let event = &line["event"];
+        event["outcome"] == "denied" && event["operation"] == error["operation"]
+    });
+    assert_eq!(refusals.count(), 1, "{audit}");
 }
 
 #[test]
@@ -134,6 +136,20 @@ fn arguments_outside_a_grant_write_nothing() {
             "change the line \"databricks/roles.grant\" under [grants.grant] of lockkeeper.toml",
             "its `when` has to hold for this call as well",
         ],
+    );
+}
+
+#[test]
+fn a_read_outside_its_grant_is_refused_alike() {
+    let project = granted(
+        "\"databricks/roles\"        = [\"grant\", \"list\"]",
+        "\"databricks/roles.list\" = { when = \"false\" }\n\"databricks/roles.grant\" = \"*\"",
+    );
+    denied(
+        &project,
+        "grant",
+        "/rule-sets",
+        &["databricks/roles.list", "under [grants.grant]"],
     );
 }
 

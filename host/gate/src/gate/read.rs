@@ -5,7 +5,7 @@ use lockkeeper_journal::{Edge, Entry};
 use lockkeeper_types::Value;
 
 use super::patience::visible;
-use super::record::{Ended, denied, ended, facts, from_value, unsendable};
+use super::record::{Ended, denied, ended, event, facts, from_value, is_denied, unsendable};
 use super::{Halt, StepGate};
 use crate::call::Call;
 use crate::definition::Definition;
@@ -20,15 +20,14 @@ impl StepGate {
         let (run, cloud) = (self.run.clone(), self.cloud.clone());
         let (step, grants) = (self.step.clone(), self.grants.clone());
         let deadline = self.deadline;
-        let mark = self.mark();
         let mut used = self.used.clone();
-        let digest = call.digest();
         let object = match definition.object(&call.arguments) {
             Ok(object) => object,
             Err(failure) => return Ok(Err(failure)),
         };
-        let fingerprint = format!("{} {digest}", call.operation);
-        let facts = facts(definition, &object, &mark, &digest, call);
+        let event = event(definition, call, object, self.mark());
+        let fingerprint = format!("{} {}", call.operation, event.digest);
+        let facts = facts(&event, call);
         let effect = async {
             let granted = grants.decide(&call.operation, &call.arguments, &mut used);
             if let Err(denial) = granted {
@@ -40,7 +39,7 @@ impl StepGate {
             let context = Context {
                 cloud: &cloud,
                 secrets: &run.secrets,
-                mark: &mark,
+                mark: &event.mark,
             };
             let attempt = || definition.send(&call.arguments, &context);
             ended(visible(&run, &step, call, deadline, attempt).await)
@@ -67,11 +66,17 @@ impl StepGate {
         match from_value::<Ended>(&recorded.value)? {
             Ended::Done(output) => {
                 if let Some(state) = definition.observed(&call.arguments, &output) {
-                    self.seen.insert(object, state);
+                    self.seen.insert(event.object, state);
                 }
                 Ok(Ok(output))
             }
-            Ended::Failed(failure) => Ok(Err(failure)),
+            Ended::Failed(failure) => {
+                let refused = Err(failure.clone());
+                if !recorded.replayed && is_denied(&failure) {
+                    self.tell_outcome(&event, &refused)?;
+                }
+                Ok(Err(failure))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::call::Call;
 use crate::definition::{Definition, own_failure};
+use crate::event::CallEvent;
 use crate::operation::Object;
 
 /// What the journal keeps of a write before it is sent.
@@ -50,7 +51,12 @@ pub(super) fn ended(result: Result<Value, Failure>) -> Result<Value, Fault> {
     }
 }
 
-pub(super) const NOT_GRANTED: &str = "NotGranted";
+const NOT_GRANTED: &str = "NotGranted";
+
+/// Whether a call failed because the operator's grants refuse it.
+pub(super) fn is_denied(failure: &Failure) -> bool {
+    failure.code == NOT_GRANTED
+}
 
 pub(super) fn denied(operation: &str, message: &str) -> Failure {
     own_failure(FailureClass::Denied, operation, NOT_GRANTED, message)
@@ -76,19 +82,29 @@ pub(super) fn unsendable(call: &Call) -> Option<Failure> {
     ))
 }
 
-pub(super) fn facts(
+/// `call`, about `object`, as events and the record tell of it.
+pub(super) fn event(
     definition: &dyn Definition,
-    object: &Object,
-    mark: &str,
-    digest: &str,
     call: &Call,
-) -> Value {
+    object: Object,
+    mark: String,
+) -> CallEvent {
+    CallEvent {
+        operation: call.operation.clone(),
+        class: definition.class(),
+        object,
+        mark,
+        digest: call.digest(),
+    }
+}
+
+pub(super) fn facts(event: &CallEvent, call: &Call) -> Value {
     json!({
-        "operation": call.operation,
-        "class": definition.class(),
-        "object": object,
-        "mark": mark,
-        "digest": digest,
+        "operation": event.operation,
+        "class": event.class,
+        "object": event.object,
+        "mark": event.mark,
+        "digest": event.digest,
         "arguments": call.arguments,
     })
 }

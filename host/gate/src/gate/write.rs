@@ -8,7 +8,7 @@ use lockkeeper_types::Value;
 
 use super::patience::{Pause, perform, visible};
 use super::record::{
-    Ended, Intent, NOT_GRANTED, denied, ended, facts, from_value, to_value, unsendable,
+    Ended, Intent, denied, ended, event, facts, from_value, is_denied, to_value, unsendable,
 };
 use super::{Halt, StepGate};
 use crate::call::Call;
@@ -42,19 +42,13 @@ impl StepGate {
             Ok(object) => object,
             Err(failure) => return Ok(Err(failure)),
         };
-        let (mark, digest) = (self.mark(), call.digest());
+        let event = event(definition, call, object, self.mark());
         let passage = Passage {
             definition,
             call,
-            fingerprint: format!("{} {digest}", call.operation),
-            facts: facts(definition, &object, &mark, &digest, call),
-            event: CallEvent {
-                operation: call.operation.clone(),
-                class: definition.class(),
-                object,
-                mark,
-                digest,
-            },
+            fingerprint: format!("{} {}", call.operation, event.digest),
+            facts: facts(&event, call),
+            event,
         };
         let Intended { before, replayed } = match self.intend(&passage).await? {
             Ok(intended) => intended,
@@ -288,14 +282,14 @@ impl StepGate {
         })
     }
 
-    fn tell_outcome(
+    pub(super) fn tell_outcome(
         &self,
         call: &CallEvent,
         result: &Result<Value, Failure>,
     ) -> Result<(), ListenerError> {
         let (outcome, failure) = match result {
             Ok(_) => (Outcome::Done, None),
-            Err(failure) if failure.code == NOT_GRANTED => (Outcome::Denied, Some(failure)),
+            Err(failure) if is_denied(failure) => (Outcome::Denied, Some(failure)),
             Err(failure) => (Outcome::Failed, Some(failure)),
         };
         self.run.events.tell(
