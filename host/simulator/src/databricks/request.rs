@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as HttpRequest};
+use axum::extract::{FromRequestParts, RawPathParams, Request as HttpRequest};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -68,9 +68,10 @@ impl Request {
             .extensions
             .get()
             .map_or_else(|| world.guid(), |RequestId(id)| id.clone());
-        let body = Bytes::from_request(HttpRequest::from_parts(parts, body), &())
+        // The listener has read it whole, within its own limit.
+        let body = axum::body::to_bytes(body, usize::MAX)
             .await
-            .map_err(IntoResponse::into_response)?;
+            .map_err(|fault| Refusal::malformed(fault.to_string()).into_response())?;
         Ok(Self {
             world,
             path,

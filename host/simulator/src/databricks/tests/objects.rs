@@ -45,6 +45,20 @@ async fn rows_5b_5c_5d_import() {
 }
 
 #[tokio::test]
+async fn the_size_of_a_notebook_has_its_own_limit() {
+    let site = Site::start().await;
+    let sized = |bytes: usize| {
+        let mut body = notebook("/Shared/large", true);
+        body["content"] = json!(BASE64_STANDARD.encode("-".repeat(bytes)));
+        body
+    };
+    site.op("POST", IMPORT, sized(9 << 20)).await.ok(200);
+    let got = site.op("POST", IMPORT, sized(11 << 20)).await;
+    refused(&got, 400, "MAX_NOTEBOOK_SIZE_EXCEEDED", "");
+    assert!(!got.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
 async fn a_tree_is_made_listed_exported_and_deleted() {
     let site = Site::start().await;
     let mkdirs = "/api/2.0/workspace/mkdirs";
