@@ -41,7 +41,7 @@ impl Service {
         }
         let name = host_name(host).to_ascii_lowercase();
         match name.as_str() {
-            "login.microsoftonline.com" | "login.windows.net" | "sts.windows.net" => Self::Sts,
+            _ if is_authority(&name) => Self::Sts,
             "graph.microsoft.com" => Self::Graph,
             "management.azure.com" | "management.core.windows.net" => Self::Arm,
             "localhost" | "127.0.0.1" | "::1" => Self::by_path(path),
@@ -90,8 +90,18 @@ impl Service {
     }
 }
 
+/// Whether this is a name of the authority host, in lower case.
+pub(crate) fn is_authority(name: &str) -> bool {
+    [
+        "login.microsoftonline.com",
+        "login.windows.net",
+        "sts.windows.net",
+    ]
+    .contains(&name)
+}
+
 /// A `Host` header without its port.
-fn host_name(host: &str) -> &str {
+pub(crate) fn host_name(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }

@@ -15,6 +15,7 @@ use super::sql_engine::Table;
 use crate::World;
 use crate::azure::storage;
 use crate::entra::tokens as entra_tokens;
+use crate::service;
 
 const PREFIX: &str = "fs.azure.account.";
 const SUFFIX: &str = ".dfs.core.windows.net";
@@ -183,18 +184,32 @@ fn token(
             "HTTP Error {status}; url='{endpoint}' AADToken: HTTP connection to {endpoint} failed for getting token from AzureAD. HTTP response: {status} response '{response}'"
         )
     };
-    let tenant = endpoint
-        .strip_suffix("/oauth2/token")
-        .and_then(|rest| rest.rsplit_once('/'))
-        .map(|(_, tenant)| tenant)
-        .ok_or_else(|| {
-            failed(
-                404,
-                "the simulated endpoint is https://login.microsoftonline.com/<tenant>/oauth2/token",
-            )
-        })?;
-    entra_tokens::client_credentials(world, state, tenant, client, secret, RESOURCE)
-        .map_err(|fault| failed(fault.status, &fault.body.to_string()))
+    let Some((scheme, rest)) = endpoint.split_once("://") else {
+        return Err(format!(
+            "java.net.MalformedURLException: no protocol: {endpoint}"
+        ));
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = service::host_name(authority);
+    if !service::is_authority(&host.to_ascii_lowercase()) {
+        return Err(format!("java.net.UnknownHostException: {host}"));
+    }
+    if scheme != "https" {
+        // The authority has no plain HTTP to talk to.
+        return Err(format!(
+            "java.net.ConnectException: Connection refused: {endpoint}"
+        ));
+    }
+    let answer = match path.split('/').collect::<Vec<_>>().as_slice() {
+        [tenant, "oauth2", "token"] => {
+            entra_tokens::client_credentials(world, state, tenant, client, secret, RESOURCE)
+        }
+        [tenant, "oauth2", "v2.0", "token"] => Err(entra_tokens::client_credentials_without_scope(
+            world, state, tenant,
+        )),
+        _ => return Err(failed(404, "")),
+    };
+    answer.map_err(|fault| failed(fault.status, &fault.body.to_string()))
 }
 
 /// The object id in a token that the directory has just issued.

@@ -146,6 +146,15 @@ pub fn client_credentials(
     .map(|granted| granted.token)
 }
 
+/// What the v2 endpoint answers to that provider: it always sends the form of version 1, which
+/// names no scope.
+pub fn client_credentials_without_scope(world: &World, state: &State, tenant: &str) -> StsFailure {
+    match sts_error::check_tenant(world, state, tenant) {
+        Ok(_) => sts_error::failure(world, sts_error::missing_field("scope")),
+        Err(failure) => failure,
+    }
+}
+
 /// The client-credentials grant, after the form was read (reference, section 1.3).
 pub(crate) fn grant(
     world: &World,

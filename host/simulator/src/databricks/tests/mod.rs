@@ -3,6 +3,7 @@
 mod credentials;
 mod objects;
 mod pats;
+mod phases;
 mod principals;
 mod roles;
 mod running;

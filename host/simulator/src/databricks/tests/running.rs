@@ -231,6 +231,46 @@ async fn rows_4n_and_4o_storage() {
 }
 
 #[tokio::test]
+async fn the_login_endpoint_is_the_first_versions_at_the_authority() {
+    let site = Site::start().await;
+    let sp = runner(&site).await;
+    site.entitle(&sp, "add", "allow-cluster-create").await;
+    let tenant = seed::TENANT;
+    for (endpoint, fragments) in [
+        (
+            format!("https://login.example.com/{tenant}/oauth2/token"),
+            vec!["UnknownHostException: login.example.com"],
+        ),
+        (
+            format!("http://login.microsoftonline.com/{tenant}/oauth2/token"),
+            vec!["ConnectException"],
+        ),
+        (
+            format!("login.microsoftonline.com/{tenant}/oauth2/token"),
+            vec!["MalformedURLException"],
+        ),
+        (
+            format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"),
+            vec!["HTTP Error 400", "AADSTS900144", "'scope'"],
+        ),
+        (
+            format!("https://login.microsoftonline.com/{UNKNOWN}/oauth2/v2.0/token"),
+            vec!["HTTP Error 400", "AADSTS90002"],
+        ),
+    ] {
+        let mut conf = adls_conf(&sp.app_id, &sp.secret, tenant);
+        conf["fs.azure.account.oauth2.client.endpoint.stdemo.dfs.core.windows.net"] =
+            json!(endpoint);
+        let settings = cluster_job("/Shared/n", &sp.app_id, &conf);
+        let job = site.job(&site.operator, settings).await;
+        let ran = site.run(job).await;
+        for fragment in fragments {
+            code_failed(&ran, fragment);
+        }
+    }
+}
+
+#[tokio::test]
 async fn row_5a_notebook_out_of_reach() {
     let site = Site::start().await;
     let sp = runner(&site).await;
@@ -359,160 +399,6 @@ async fn rows_7a_7b_7g_rights_on_runs() {
             .status,
         403
     );
-}
-
-#[tokio::test]
-async fn rows_7c_7d_idempotency() {
-    let site = Site::start().await;
-    site.notebook("/Shared/n", "SQL", "SELECT 1").await;
-    let job = site
-        .job(&site.operator, notebook_job("/Shared/n", None))
-        .await;
-    let body = json!({"job_id": job, "idempotency_token": "t"});
-    let run = || async { site.op("POST", "/api/2.2/jobs/run-now", body.clone()).await };
-    let first = run().await.ok(200);
-    assert_eq!(run().await.ok(200)["run_id"], first["run_id"]);
-    let list = format!("/api/2.2/jobs/runs/list?job_id={job}");
-    let runs = site.op("GET", &list, Value::Null).await.ok(200);
-    assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
-    let cancel = json!({"run_id": first["run_id"]});
-    site.op("POST", "/api/2.2/jobs/runs/cancel", cancel.clone())
-        .await
-        .ok(200);
-    succeeded(&site.read_run(first["run_id"].as_i64().unwrap()).await);
-    site.op("POST", "/api/2.2/jobs/runs/delete", cancel)
-        .await
-        .ok(200);
-    assert_eq!(run().await.status, 400);
-    let long = json!({"job_id": job, "idempotency_token": "x".repeat(65)});
-    let got = site.op("POST", "/api/2.2/jobs/run-now", long).await;
-    refused(&got, 400, "INVALID_PARAMETER_VALUE", "idempotency token");
-}
-
-#[tokio::test]
-async fn row_7e_phases_limits_and_queue() {
-    let site = Site::with(Profile::Typical).await;
-    site.notebook("/Shared/n", "SQL", "SELECT 1").await;
-    let job = site
-        .job(&site.operator, notebook_job("/Shared/n", None))
-        .await;
-    let first = site.start_run(&site.operator, job).await;
-    let phase = |run: Value| {
-        (
-            text(&run["state"]["life_cycle_state"]),
-            text(&run["status"]["state"]),
-        )
-    };
-    let same = |name: &str| (name.to_owned(), name.to_owned());
-    assert_eq!(phase(site.read_run(first).await), same("PENDING"));
-    let second = site
-        .read_run(site.start_run(&site.operator, job).await)
-        .await;
-    assert_eq!(second["state"]["life_cycle_state"], "SKIPPED");
-    assert_eq!(
-        second["state"]["result_state"],
-        "MAXIMUM_CONCURRENT_RUNS_REACHED"
-    );
-    assert_eq!(
-        second["status"]["termination_details"]["code"],
-        "MAX_CONCURRENT_RUNS_EXCEEDED"
-    );
-    let queued = json!({"job_id": job, "queue": {"enabled": true}});
-    let third = site
-        .op("POST", "/api/2.2/jobs/run-now", queued)
-        .await
-        .ok(200);
-    let third = third["run_id"].as_i64().unwrap();
-    assert_eq!(phase(site.read_run(third).await), same("QUEUED"));
-    let active = site
-        .op(
-            "POST",
-            "/api/2.2/jobs/runs/delete",
-            json!({ "run_id": first }),
-        )
-        .await;
-    refused(&active, 400, "INVALID_STATE", "");
-    site.cloud.pass(4);
-    let running = site.read_run(first).await;
-    assert_eq!(phase(running.clone()), same("RUNNING"));
-    assert!(running["state"].get("result_state").is_none());
-    site.cloud.pass(10);
-    succeeded(&site.read_run(first).await);
-    assert_eq!(phase(site.read_run(third).await), same("PENDING"));
-    site.op(
-        "POST",
-        "/api/2.2/jobs/runs/cancel",
-        json!({ "run_id": third }),
-    )
-    .await
-    .ok(200);
-    let cancelled = site.read_run(third).await;
-    assert_eq!(cancelled["state"]["result_state"], "CANCELED");
-    assert_eq!(cancelled["state"]["state_message"], "Run cancelled.");
-    assert_eq!(
-        cancelled["status"]["termination_details"]["code"],
-        "USER_CANCELED"
-    );
-}
-
-#[tokio::test]
-async fn a_restart_does_not_touch_runs() {
-    let site = Site::with(Profile::Typical).await;
-    site.notebook("/Shared/n", "SQL", "SELECT 1").await;
-    let job = site
-        .job(&site.operator, notebook_job("/Shared/n", None))
-        .await;
-    let run = site.start_run(&site.operator, job).await;
-    let cloud = site.cloud.restart(Profile::Typical).await;
-    let operator = cloud.token(DATABRICKS).await;
-    let site = Site { cloud, operator };
-    site.cloud.pass(30);
-    succeeded(&site.read_run(run).await);
-}
-
-#[tokio::test]
-async fn row_7f_and_tasks_that_wait_for_others() {
-    let site = Site::start().await;
-    site.notebook("/Shared/n", "SQL", "SELECT 1").await;
-    site.notebook("/Shared/bad", "SQL", "SELEC 1").await;
-    let task = |key: &str, path: &str, on: &[&str], run_if: &str| {
-        let on: Vec<Value> = on.iter().map(|key| json!({ "task_key": key })).collect();
-        json!({"task_key": key, "depends_on": on, "run_if": run_if, "notebook_task": {"notebook_path": path}})
-    };
-    let settings = json!({"name": "many", "tasks": [
-        task("good", "/Shared/n", &[], "ALL_SUCCESS"),
-        task("bad", "/Shared/bad", &["good"], "ALL_SUCCESS"),
-        task("upstream", "/Shared/n", &["bad"], "ALL_SUCCESS"),
-        task("cleanup", "/Shared/n", &["bad"], "ALL_DONE"),
-    ]});
-    let job = site.job(&site.operator, settings).await;
-    let run = site
-        .read_run(site.start_run(&site.operator, job).await)
-        .await;
-    let result = |run: &Value, at: usize| text(&run["tasks"][at]["state"]["result_state"]);
-    let results: Vec<String> = (0..4).map(|at| result(&run, at)).collect();
-    assert_eq!(results, ["SUCCESS", "FAILED", "UPSTREAM_FAILED", "SUCCESS"]);
-    assert_eq!(run["state"]["result_state"], "FAILED");
-    let output = format!("/api/2.2/jobs/runs/get-output?run_id={}", run["run_id"]);
-    let got = site.op("GET", &output, Value::Null).await;
-    let fragment = "Retrieving the output of runs with multiple tasks is not supported";
-    refused(&got, 400, "INVALID_PARAMETER_VALUE", fragment);
-
-    site.notebook("/Shared/bad", "SQL", "SELECT 2").await;
-    let body = json!({"run_id": run["run_id"], "rerun_all_failed_tasks": true});
-    site.op("POST", "/api/2.2/jobs/runs/repair", body)
-        .await
-        .ok(200);
-    let repaired = site.read_run(run["run_id"].as_i64().unwrap()).await;
-    succeeded(&repaired);
-    assert_eq!(
-        repaired["repair_history"][0]["task_run_ids"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
-    assert_eq!(repaired["tasks"][0]["run_id"], run["tasks"][0]["run_id"]);
 }
 
 #[tokio::test]
