@@ -97,6 +97,7 @@ fn refusal(vault: &KeyVault, fault: &VaultRefusal) -> Refusal {
         fault.body()
     );
     match fault.status {
+        400 if fault.code == "BadParameter" => Refusal::invalid(wrapped),
         403 => Refusal::denied(format!(
             "Invalid permissions on the specified KeyVault {}. {wrapped}",
             vault.dns_name

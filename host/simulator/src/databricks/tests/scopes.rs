@@ -250,3 +250,19 @@ async fn secret_values_are_not_in_the_state_file() {
     assert!(!file.contains(&BASE64_STANDARD.encode("not-a-real-secret-3")));
     assert!(!file.contains(&pat));
 }
+
+#[tokio::test]
+async fn a_key_that_no_vault_can_have_is_an_invalid_parameter() {
+    let site = Site::start().await;
+    site.op("POST", CREATE, vault_scope("kv", "kv-policy"))
+        .await
+        .ok(200);
+    let path = "/api/2.0/secrets/get?scope=kv&key=no_such.name";
+    let got = site.op("GET", path, Value::Null).await;
+    refused(
+        &got,
+        400,
+        "INVALID_PARAMETER_VALUE",
+        "invalid name: no_such.name",
+    );
+}
