@@ -11,7 +11,7 @@ use super::job_settings;
 use super::permissions::{self, Entry, Grantee, JOBS, OWNER, Object};
 use super::request::{Answer, Field as _, Request, done, int64, millis, ok};
 use super::run_as::{self, RunAs};
-use super::runs;
+use super::run_cancel;
 use crate::World;
 
 /// Arrays in settings are cut into pages of this size.
@@ -85,6 +85,12 @@ pub(super) fn permitted<'a>(
 /// `POST jobs/create`
 pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
     let state = &mut state.databricks;
+    if !state.directory.is_entitled(caller.id, "workspace-access") {
+        return Err(Refusal::denied(format!(
+            "User {} does not have the entitlement workspace-access, which creating a job needs.",
+            caller.name
+        )));
+    }
     let body: Value = request.json()?;
     check(state, caller, &body)?;
     let run_as = requested_run_as(request, state, caller, &body)?;
@@ -300,8 +306,10 @@ pub(super) fn delete(request: &Request, state: &mut crate::State, caller: &Calle
         job_id: i64,
     }
     let body: Body = request.json()?;
-    permitted(&state.databricks, caller, body.job_id, "CAN_MANAGE")?;
-    runs::cancel_all_of(&request.world, &mut state.databricks, body.job_id);
+    // Managing is not enough; an admin needs no entry of its own.
+    let level = if caller.admin { "CAN_MANAGE" } else { OWNER };
+    permitted(&state.databricks, caller, body.job_id, level)?;
+    run_cancel::cancel_all_of(&request.world, &mut state.databricks, body.job_id);
     state.databricks.jobs.remove(&body.job_id);
     state.databricks.acls.remove(&object(body.job_id).key());
     done()

@@ -22,6 +22,7 @@ mod request;
 mod routes;
 mod rule_sets;
 mod run_as;
+mod run_cancel;
 mod run_schedule;
 mod run_start;
 mod run_states;

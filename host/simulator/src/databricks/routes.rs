@@ -9,7 +9,8 @@ use super::caller::Plane;
 use super::request::{Methods, no_such_endpoint};
 use super::{
     assignments, clusters, federation, groups, jobs, oidc, permissions, principals, rule_sets,
-    runs, secret_acls, secrets, settings, sp_secrets, tokens, warehouses, web, workspace_objects,
+    run_cancel, runs, secret_acls, secrets, settings, sp_secrets, tokens, warehouses, web,
+    workspace_objects,
 };
 use crate::World;
 
@@ -209,8 +210,8 @@ fn jobs_and_runs(on: On<'_>) -> Router {
             ("delete", jobs::delete),
             ("run-now", runs::run_now),
             ("runs/submit", runs::submit),
-            ("runs/cancel", runs::cancel),
-            ("runs/cancel-all", runs::cancel_all),
+            ("runs/cancel", run_cancel::cancel),
+            ("runs/cancel-all", run_cancel::cancel_all),
             ("runs/delete", runs::delete),
             ("runs/repair", runs::repair),
         ] {

@@ -134,6 +134,12 @@ fn phases(profile: Profile) -> [Duration; 3] {
     }
 }
 
+/// How long it takes to clean up after a task that ran.
+pub(super) fn cleanup(profile: Profile) -> Duration {
+    let [.., cleanup] = phases(profile);
+    cleanup
+}
+
 impl Course {
     /// The course of a task that begins now and will have this outcome. `timeout` is in seconds;
     /// 0 is none.
@@ -239,7 +245,6 @@ impl Run {
             .iter()
             .map(|task| task.phase(self.started.is_some(), now))
             .collect();
-        let canceled = |phase: &Phase| matches!(phase, Phase::Terminated(Ending::Canceled, _));
         if phases.iter().all(Phase::is_final) {
             let (ending, message) = self.ending();
             return Phase::Terminated(ending, message);
@@ -249,7 +254,7 @@ impl Run {
         }
         let is_closing =
             |phase: &Phase| phase.is_final() || matches!(phase, Phase::Terminating(..));
-        if phases.iter().all(is_closing) && !phases.iter().any(canceled) {
+        if phases.iter().all(is_closing) {
             let (ending, message) = self.ending();
             return Phase::Terminating(ending, message);
         }

@@ -3,7 +3,6 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use super::State;
 use super::caller::Caller;
@@ -13,9 +12,8 @@ use super::jobs::{self, long_id, permitted};
 use super::request::{Answer, Field as _, Request, done, int64, millis, ok};
 use super::run_as::{self, RunAs};
 use super::run_schedule::{active_runs, advance, most_runs};
-use super::run_states::{Course, Ending, Outcome, Phase, Repair, Run, TaskRun};
+use super::run_states::{Ending, Phase, Repair, Run, TaskRun};
 use super::run_views::{page_url, render, render_task};
-use crate::World;
 
 const LONGEST_TOKEN: usize = 64;
 
@@ -24,7 +22,12 @@ fn missing(id: i64) -> Refusal {
 }
 
 /// Refuses callers without this level on the run's job; a run without a job is its creator's.
-fn require(state: &State, caller: &Caller, run: &Run, level: &str) -> Result<(), Refusal> {
+pub(super) fn require(
+    state: &State,
+    caller: &Caller,
+    run: &Run,
+    level: &str,
+) -> Result<(), Refusal> {
     match run.job_id.filter(|job| state.jobs.contains_key(job)) {
         Some(job) => permitted(state, caller, job, level).map(|_| ()),
         None if caller.admin || caller.name == run.creator => Ok(()),
@@ -35,7 +38,8 @@ fn require(state: &State, caller: &Caller, run: &Run, level: &str) -> Result<(),
     }
 }
 
-fn find(state: &State, id: i64) -> Result<&Run, Refusal> {
+/// The run, unless it was deleted.
+pub(super) fn find(state: &State, id: i64) -> Result<&Run, Refusal> {
     state
         .runs
         .get(&id)
@@ -43,10 +47,11 @@ fn find(state: &State, id: i64) -> Result<&Run, Refusal> {
         .ok_or_else(|| missing(id))
 }
 
+/// A body that names a run.
 #[derive(Deserialize)]
-struct RunId {
+pub(super) struct RunId {
     #[serde(deserialize_with = "int64")]
-    run_id: i64,
+    pub(super) run_id: i64,
 }
 
 /// The run that already has this idempotency token.
@@ -376,77 +381,6 @@ pub(super) fn list(request: &Request, state: &mut crate::State, caller: &Caller)
         rendered,
         request.page_size("limit", 25, 25),
     ))
-}
-
-/// Cancels what has not ended; a run that has ended stays as it is.
-fn cancel_run(run: &mut Run, now: OffsetDateTime) {
-    if run.phase(now).is_final() {
-        return;
-    }
-    for task in &mut run.tasks {
-        if task.ended(now).is_some() {
-            continue;
-        }
-        let outcome = Outcome::bare(Ending::Canceled, "Run cancelled.");
-        match &mut task.course {
-            Some(course) => {
-                course.runs = course.runs.min(now);
-                course.terminates = course.terminates.min(now);
-                course.ends = now;
-                course.outcome = Outcome {
-                    cluster_id: course.outcome.cluster_id.take(),
-                    ..outcome
-                };
-            }
-            None => {
-                task.course = Some(Course {
-                    begins: now,
-                    runs: now,
-                    terminates: now,
-                    ends: now,
-                    outcome,
-                });
-            }
-        }
-    }
-}
-
-/// Cancels all runs of a job, queued ones too.
-pub(super) fn cancel_all_of(world: &World, state: &mut State, job_id: i64) {
-    let now = world.now();
-    for run in state
-        .runs
-        .values_mut()
-        .filter(|run| run.job_id == Some(job_id))
-    {
-        cancel_run(run, now);
-    }
-}
-
-/// `POST jobs/runs/cancel`: of a finished run too, without effect.
-pub(super) fn cancel(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
-    advance(&request.world, state);
-    let body: RunId = request.json()?;
-    let run = find(&state.databricks, body.run_id)?;
-    require(&state.databricks, caller, run, "CAN_MANAGE_RUN")?;
-    if let Some(run) = state.databricks.runs.get_mut(&body.run_id) {
-        cancel_run(run, request.now());
-    }
-    done()
-}
-
-/// `POST jobs/runs/cancel-all`
-pub(super) fn cancel_all(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(deserialize_with = "int64")]
-        job_id: i64,
-    }
-    advance(&request.world, state);
-    let body: Body = request.json()?;
-    permitted(&state.databricks, caller, body.job_id, "CAN_MANAGE_RUN")?;
-    cancel_all_of(&request.world, &mut state.databricks, body.job_id);
-    done()
 }
 
 /// `POST jobs/runs/delete`

@@ -315,3 +315,43 @@ async fn rows_6e_and_6f_a_job_has_one_owner() {
         .ok(200);
     assert_eq!(read["run_as_user_name"], ANA);
 }
+
+#[tokio::test]
+async fn creating_a_job_needs_workspace_access_and_deleting_it_its_owner() {
+    let site = Site::start().await;
+    let maker = site.sp("maker").await;
+    let manager = site.sp("manager").await;
+    site.entitle(&maker, "remove", "workspace-access").await;
+    let denied = site
+        .create_job(&maker.token, notebook_job("/Shared/n", None))
+        .await;
+    refused(&denied, 403, "PERMISSION_DENIED", "workspace-access");
+    site.entitle(&maker, "add", "workspace-access").await;
+    let job = site
+        .job(&maker.token, notebook_job("/Shared/n", None))
+        .await;
+    let other = site
+        .job(&maker.token, notebook_job("/Shared/n", None))
+        .await;
+    let acl = json!({"access_control_list": [
+        {"service_principal_name": manager.app_id, "permission_level": "CAN_MANAGE"},
+    ]});
+    site.op("PATCH", &format!("/api/2.0/permissions/jobs/{job}"), acl)
+        .await
+        .ok(200);
+    let delete = "/api/2.2/jobs/delete";
+    let denied = site
+        .post(&manager.token, delete, json!({ "job_id": job }))
+        .await;
+    let text = format!(
+        "User {} does not have Admin or Owner permissions on job {job}",
+        manager.app_id
+    );
+    refused(&denied, 403, "PERMISSION_DENIED", &text);
+    site.post(&maker.token, delete, json!({ "job_id": job }))
+        .await
+        .ok(200);
+    site.op("POST", delete, json!({ "job_id": other }))
+        .await
+        .ok(200);
+}
