@@ -134,6 +134,11 @@ impl Refusal {
         )
     }
 
+    /// What went wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The code and what went wrong, as the service's own clients print it.
     pub(super) fn summary(&self) -> String {
         match &self.shape {

@@ -126,7 +126,7 @@ pub(super) fn get(request: &Request, state: &crate::State, caller: &Caller) -> A
 pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
-    let body: Value = request.json()?;
+    let body: Value = scim::body(request)?;
     let name = body
         .field("displayName")
         .as_str()
@@ -166,7 +166,7 @@ pub(super) fn replace(request: &Request, state: &mut crate::State, caller: &Call
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let id = find(request, state)?.id;
-    store(state, id, &request.json()?);
+    store(state, id, &scim::body(request)?);
     let group = find(request, state)?;
     ok(render(state, group))
 }
@@ -176,7 +176,7 @@ pub(super) fn patch(request: &Request, state: &mut crate::State, caller: &Caller
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let group = find(request, state)?;
-    let patch: Patch = request.json()?;
+    let patch: Patch = scim::body(request)?;
     let mut resource = render(state, group);
     patch.apply(&mut resource)?;
     let id = group.id;

@@ -191,7 +191,7 @@ pub(super) fn me(request: &Request, state: &crate::State, caller: &Caller) -> An
 pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
-    let body: Value = request.json()?;
+    let body: Value = scim::body(request)?;
     let kind = kind(request);
     let name = match kind {
         Kind::ServicePrincipal => body
@@ -251,7 +251,7 @@ pub(super) fn replace(request: &Request, state: &mut crate::State, caller: &Call
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let id = find(request, state)?.id;
-    let resource: Value = request.json()?;
+    let resource: Value = scim::body(request)?;
     require_assignable(&resource)?;
     store(request, state, id, &resource);
     let principal = find(request, state)?;
@@ -263,7 +263,7 @@ pub(super) fn patch(request: &Request, state: &mut crate::State, caller: &Caller
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let principal = find(request, state)?;
-    let patch: Patch = request.json()?;
+    let patch: Patch = scim::body(request)?;
     let mut resource = render(request, state, principal);
     patch.apply(&mut resource)?;
     require_assignable(&resource)?;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::errors::Refusal;
@@ -33,6 +34,13 @@ pub(super) fn admins_only() -> Refusal {
 /// 400 in the SCIM shape.
 pub(super) fn invalid(scim_type: &'static str, detail: impl Into<String>) -> Refusal {
     Refusal::scim(StatusCode::BAD_REQUEST, Some(scim_type), detail)
+}
+
+/// The body; what is wrong with it is said in the SCIM shape.
+pub(super) fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    request
+        .json()
+        .map_err(|refusal| invalid("invalidSyntax", refusal.message()))
 }
 
 /// 409 in the SCIM shape.

@@ -190,3 +190,20 @@ async fn a_newcomer_is_not_seen_everywhere_at_once() {
     site.put_acl("late", UNKNOWN, "READ").await.ok(200);
     site.op("GET", &path, Value::Null).await.ok(200);
 }
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_refused_in_the_scim_shape() {
+    let site = Site::start().await;
+    let sp = site.sp("patched").await;
+    let path = format!("{SCIM}/ServicePrincipals/{}", sp.scim_id);
+    for body in [json!({}), json!({"Operations": "none"}), json!([])] {
+        let got = site.op("PATCH", &path, body).await;
+        assert_eq!(got.status, 400, "{}", got.body);
+        assert_eq!(
+            got.body["schemas"],
+            json!(["urn:ietf:params:scim:api:messages:2.0:Error"])
+        );
+        assert_eq!(got.body["status"], "400");
+        assert!(got.body["detail"].is_string(), "{}", got.body);
+    }
+}
