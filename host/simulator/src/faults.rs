@@ -10,9 +10,9 @@ use nix::{
     unistd::Pid,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{glob, service::Service, wire::Reply, world::fraction};
+use crate::{glob, world::fraction};
 
 /// A rule: the requests it takes, and what happens to them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -253,55 +253,10 @@ pub(crate) fn kill_client(pid: i32) {
     }
 }
 
-/// An error reply in the shape of the service: what it sends when it is throttled or down.
-pub(crate) fn refusal(service: &Service, status: u16, request_id: &str) -> Reply {
-    let (code, message) = match status {
-        429 => (
-            "TooManyRequests",
-            "Too many requests. Please try again later.",
-        ),
-        503 => (
-            "ServiceUnavailable",
-            "The service is temporarily unavailable.",
-        ),
-        504 => (
-            "GatewayTimeout",
-            "The gateway did not receive a response in time.",
-        ),
-        s if s >= 500 => (
-            "InternalServerError",
-            "The server encountered an internal error.",
-        ),
-        _ => ("Refused", "The request was refused."),
-    };
-    let body = match service {
-        Service::Sts => json!({
-            "error": "temporarily_unavailable",
-            "error_description": message,
-            "error_codes": [90033],
-        }),
-        Service::Databricks => json!({
-            "error_code": match status {
-                429 => "RESOURCE_EXHAUSTED",
-                503 => "TEMPORARILY_UNAVAILABLE",
-                _ => "INTERNAL_ERROR",
-            },
-            "message": message,
-        }),
-        Service::KeyVault(_) if status == 429 => {
-            json!({"error": {"code": "Throttled", "message": message}})
-        }
-        _ => json!({"error": {
-            "code": code,
-            "message": message,
-            "innerError": {"request-id": request_id},
-        }}),
-    };
-    Reply::json(status, &body)
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn fault(json: Value) -> Fault {

@@ -11,6 +11,7 @@ pub mod faults;
 mod glob;
 mod profile;
 mod record;
+mod refusal;
 mod seed;
 mod server;
 mod service;

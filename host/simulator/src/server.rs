@@ -12,7 +12,7 @@ use axum::{
     body::{Body, Bytes},
     http::{
         HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-        header::{CONTENT_LENGTH, HOST},
+        header::{CONTENT_LENGTH, HOST, RETRY_AFTER},
         request::Parts,
     },
 };
@@ -31,10 +31,11 @@ use tower::ServiceExt as _;
 
 use crate::{
     RequestRecord, StartError, World, azure, control, databricks, entra,
-    faults::{Action, Strike, kill_client, refusal},
+    faults::{Action, Strike, kill_client},
     record::Caller,
+    refusal::refusal,
     service::Service,
-    wire::{Incoming, Reply, RequestId, Scheme, iso},
+    wire::{Incoming, Reply, Scheme, iso},
     world::LAG,
 };
 
@@ -164,11 +165,14 @@ impl Server {
         resetter: &std::net::TcpStream,
     ) -> Result<Response<Body>, Cut> {
         let (parts, body) = request.into_parts();
-        let Ok(body) = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await else {
-            return Ok(Reply::empty(413).into_response());
-        };
+        let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await;
+        let too_large = body.is_err();
+        let body = body.unwrap_or_default();
         let incoming = read(&parts, body, scheme, self.world.guid());
         let service = Service::of(&incoming.host, &incoming.path);
+        if too_large {
+            return Ok(refusal(&self.world, &service, &incoming, 413, None));
+        }
         if service == Service::Control {
             return Ok(control::handle(&self.world, &incoming).into_response());
         }
@@ -254,11 +258,8 @@ impl Server {
                 body,
                 headers,
             } => {
-                let mut reply = refusal(service, *status, &incoming.request_id);
-                if let Some(body) = body {
-                    reply = Reply::json(*status, body);
-                }
-                let mut response = reply.into_response();
+                let mut response =
+                    refusal(&self.world, service, incoming, *status, body.as_ref());
                 for (name, value) in headers {
                     if let (Ok(name), Ok(value)) = (
                         HeaderName::from_bytes(name.as_bytes()),
@@ -270,11 +271,13 @@ impl Server {
                 Ok(response)
             }
             Action::Throttle { retry_after } => {
-                let mut reply = refusal(service, 429, &incoming.request_id);
+                let mut response = refusal(&self.world, service, incoming, 429, None);
                 if let Some(seconds) = retry_after {
-                    reply = reply.with("retry-after", seconds.to_string());
+                    response
+                        .headers_mut()
+                        .insert(RETRY_AFTER, HeaderValue::from(*seconds));
                 }
-                Ok(reply.into_response())
+                Ok(response)
             }
             Action::Reset => {
                 // Closing with a zero linger time sends RST instead of FIN.
@@ -313,12 +316,12 @@ impl Server {
             }
             Service::Databricks => {
                 let mut request = Request::from_parts(parts, Body::from(incoming.body.clone()));
-                request
-                    .extensions_mut()
-                    .insert(RequestId(incoming.request_id.clone()));
                 request.extensions_mut().insert(Scheme(incoming.scheme));
                 return match self.databricks.clone().oneshot(request).await {
-                    Ok(response) => Ok(self.saved(response)),
+                    Ok(response) => {
+                        let response = self.saved(response);
+                        Ok(databricks::headed(world, incoming, response))
+                    }
                     Err(never) => match never {},
                 };
             }

@@ -28,10 +28,6 @@ pub struct Incoming {
     pub request_id: String,
 }
 
-/// The id under which a request is recorded, among the request's extensions.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
-
 /// `https` or `http`, among the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct Scheme(pub &'static str);

@@ -84,23 +84,54 @@ pub(crate) fn handle(world: &World, incoming: &Incoming, account: &str, in_path:
         let Some(account) = find(state, account) else {
             return if in_path { Reply::empty(404) } else { Reply::none() };
         };
-        let reply = answer(world, state, incoming, account, &path).unwrap_or_else(|refusal| {
-            let body = json!({"error": {"code": refusal.code, "message": refusal.message}});
-            let reply =
-                Reply::json(refusal.status, &body).with("x-ms-error-code", refusal.code);
-            if refusal.status == 401 {
-                reply.with("www-authenticate", format!(
+        let answer = answer(world, state, incoming, account, &path);
+        headed(
+            incoming,
+            answer.unwrap_or_else(|refusal| refusal.reply(state)),
+        )
+    })
+}
+
+impl Refusal {
+    fn reply(&self, state: &State) -> Reply {
+        let body = json!({"error": {"code": self.code, "message": self.message}});
+        let reply = Reply::json(self.status, &body).with("x-ms-error-code", self.code);
+        if self.status == 401 {
+            reply.with(
+                "www-authenticate",
+                format!(
                     "Bearer authorization_uri=https://login.microsoftonline.com/{}/oauth2/authorize resource_id=https://storage.azure.com",
                     entra::tenant_of(state)
-                ))
-            } else {
-                reply
-            }
-        });
-        reply
-            .with("x-ms-request-id", incoming.request_id.clone())
-            .with("x-ms-version", incoming.header("x-ms-version").unwrap_or("2021-06-08"))
-    })
+                ),
+            )
+        } else {
+            reply
+        }
+    }
+}
+
+/// A refusal with this status that has no cause in the request.
+pub(crate) fn failing(world: &World, status: u16) -> Reply {
+    let (code, message) = crate::refusal::plain(status);
+    let code = match status {
+        401 => "InvalidAuthenticationInfo",
+        403 => "AuthorizationFailure",
+        404 => "ResourceNotFound",
+        503 => "ServerBusy",
+        500.. => "InternalError",
+        _ => code,
+    };
+    world.read(|state| refusal(status, code, message).reply(state))
+}
+
+/// The reply with the headers of every reply.
+pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
+    reply
+        .with("x-ms-request-id", incoming.request_id.clone())
+        .with(
+            "x-ms-version",
+            incoming.header("x-ms-version").unwrap_or("2021-06-08"),
+        )
 }
 
 fn answer(

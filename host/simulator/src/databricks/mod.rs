@@ -6,6 +6,7 @@ mod caller;
 mod clusters;
 mod directory;
 mod errors;
+mod failing;
 mod federation;
 mod form_data;
 mod groups;
@@ -48,6 +49,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::failing::{failing, headed};
 pub use self::routes::router;
 pub use self::seed::seed;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, RawPathParams, Request as HttpRequest};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use percent_encoding::percent_decode_str;
@@ -18,7 +18,7 @@ use super::caller::{self, Caller, Credential, Plane};
 use super::errors::Refusal;
 use super::form_data;
 use crate::World;
-use crate::wire::{RequestId, Scheme};
+use crate::wire::Scheme;
 
 /// What an endpoint answers.
 pub(super) type Answer = Result<Response, Refusal>;
@@ -42,7 +42,6 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     scheme: &'static str,
-    id: String,
     parameters: BTreeMap<String, String>,
     query: Vec<(String, String)>,
     body: Bytes,
@@ -64,10 +63,6 @@ impl Request {
             .extensions
             .get()
             .map_or("https", |Scheme(scheme)| scheme);
-        let id = parts
-            .extensions
-            .get()
-            .map_or_else(|| world.guid(), |RequestId(id)| id.clone());
         // The listener has read it whole, within its own limit.
         let body = axum::body::to_bytes(body, usize::MAX)
             .await
@@ -77,7 +72,6 @@ impl Request {
             path,
             headers,
             scheme,
-            id,
             parameters,
             query,
             body,
@@ -318,21 +312,7 @@ async fn answer(world: Arc<World>, endpoint: Endpoint, request: HttpRequest) -> 
         Ok(request) => request,
         Err(response) => return response,
     };
-    let mut response = serve(endpoint, &request).unwrap_or_else(IntoResponse::into_response);
-    let org = request
-        .world
-        .read(|state| state.databricks.workspace.id.to_string());
-    for (name, value) in [
-        ("x-databricks-org-id", org),
-        ("x-request-id", request.id.clone()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
-        }
-    }
-    response
+    serve(endpoint, &request).unwrap_or_else(IntoResponse::into_response)
 }
 
 fn serve(endpoint: Endpoint, request: &Request) -> Answer {

@@ -26,6 +26,16 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
         (&Method::GET, _) => discovery::handle(world, incoming, &segments),
         _ => Reply::empty(404),
     };
+    headed(incoming, reply)
+}
+
+/// A refusal with this status that has no cause in the request.
+pub(crate) fn failing(world: &World, status: u16) -> Reply {
+    refused(&sts_error::failure(world, sts_error::failing(status)))
+}
+
+/// The reply with the headers of every reply.
+pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
     let reply = reply
         .with("cache-control", "no-store, no-cache")
         .with("pragma", "no-cache")

@@ -235,10 +235,22 @@ pub(crate) fn assertion_too_long() -> StsError {
 }
 
 pub(crate) fn no_randomness() -> StsError {
+    failing(503)
+}
+
+/// A refusal that has no cause in the request; 403 is that of an access policy.
+pub(crate) fn failing(status: u16) -> StsError {
+    let (code, error, text) = if status == 403 {
+        let text = "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.";
+        (53003, "access_denied", text)
+    } else {
+        let text = "A transient error has occurred. Please try again.";
+        (90033, "temporarily_unavailable", text)
+    };
     StsError {
-        code: 90033,
-        error: "temporarily_unavailable",
-        status: 503,
-        text: "A transient error has occurred. Please try again.".to_owned(),
+        code,
+        error,
+        status,
+        text: text.to_owned(),
     }
 }

@@ -76,3 +76,15 @@ pub(super) fn no_resource(kind: &str, name: &str, group: &str) -> ArmError {
 pub(super) fn bad_request(message: impl Into<String>) -> ArmError {
     ArmError::new(400, "BadRequest", message)
 }
+
+/// A refusal that has no cause in the request.
+pub(super) fn failing(status: u16, tenant: &str) -> ArmError {
+    let (code, message) = crate::refusal::plain(status);
+    match status {
+        401 => ArmError::new(401, "InvalidAuthenticationToken", message).challenge(tenant),
+        403 => ArmError::new(403, "AuthorizationFailed", message),
+        404 => ArmError::new(404, "ResourceNotFound", message),
+        409 => ArmError::new(409, "AnotherOperationInProgress", message),
+        _ => ArmError::new(status, code, message),
+    }
+}

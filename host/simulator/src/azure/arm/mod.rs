@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::{caller::Caller, error::ArmError, path::Resource};
 use crate::{
-    State, World,
+    State, World, entra,
     wire::{Incoming, Reply},
 };
 
@@ -45,7 +45,19 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
                 world.write(|state| request.change(state, &resource))
             }
         });
-    let reply = answer.unwrap_or_else(|error| error.reply());
+    headed(incoming, answer.unwrap_or_else(|error| error.reply()))
+}
+
+/// A refusal with this status that has no cause in the request.
+pub(crate) fn failing(world: &World, status: u16) -> Reply {
+    world
+        .read(|state| error::failing(status, entra::tenant_of(state)))
+        .reply()
+}
+
+/// The reply with the headers of every reply.
+pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
+    let left = if reply.status == 429 { "0" } else { "11999" };
     let remaining = match incoming.method {
         Method::GET => "x-ms-ratelimit-remaining-subscription-reads",
         Method::DELETE => "x-ms-ratelimit-remaining-subscription-deletes",
@@ -54,7 +66,7 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
     let reply = reply
         .with("x-ms-request-id", incoming.request_id.clone())
         .with("x-ms-correlation-request-id", incoming.request_id.clone())
-        .with(remaining, "11999");
+        .with(remaining, left);
     match incoming.header("x-ms-client-request-id") {
         Some(id) => reply.with("x-ms-client-request-id", id.to_owned()),
         None => reply,

@@ -28,6 +28,16 @@ pub(crate) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
     secrets::handle(world, incoming, vault)
 }
 
+/// A refusal with this status that has no cause in the request.
+pub(crate) fn failing(world: &World, status: u16) -> Reply {
+    world.read(|state| secrets::finished(state, Err(refusals::failing(status))))
+}
+
+/// The reply with the headers of every reply.
+pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
+    secrets::headed(incoming, reply)
+}
+
 /// The live vault with this resource id.
 pub fn vault_by<'a>(state: &'a State, resource_id: &str) -> Option<&'a Vault> {
     let wanted = resource_id.trim_end_matches('/');

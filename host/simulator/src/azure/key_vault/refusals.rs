@@ -49,3 +49,18 @@ pub(super) fn unsealed() -> VaultRefusal {
     let message = "The value cannot be encrypted or decrypted.".to_owned();
     VaultRefusal::new(500, "InternalServerError", message)
 }
+
+/// A refusal that has no cause in the request.
+pub(super) fn failing(status: u16) -> VaultRefusal {
+    let (code, message) = crate::refusal::plain(status);
+    let code = match status {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "SecretNotFound",
+        409 => "Conflict",
+        429 => "Throttled",
+        400..=499 => "BadParameter",
+        _ => code,
+    };
+    VaultRefusal::new(status, code, message.to_owned())
+}

@@ -43,18 +43,23 @@ pub(super) fn handle(world: &World, incoming: &Incoming, vault: &str) -> Reply {
             Err(reply) => reply,
         })
     };
-    let reply = if reply.status == 0 {
+    if reply.status == 0 {
         reply
     } else {
-        reply
-            .with("x-ms-request-id", incoming.request_id.clone())
-            .with("x-ms-keyvault-region", crate::seed::LOCATION)
-            .with("x-ms-keyvault-service-version", "1.9.0.0")
-            .with(
-                "x-ms-keyvault-network-info",
-                "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;",
-            )
-    };
+        headed(incoming, reply)
+    }
+}
+
+/// The reply with the headers of every reply.
+pub(super) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
+    let reply = reply
+        .with("x-ms-request-id", incoming.request_id.clone())
+        .with("x-ms-keyvault-region", crate::seed::LOCATION)
+        .with("x-ms-keyvault-service-version", "1.9.0.0")
+        .with(
+            "x-ms-keyvault-network-info",
+            "conn_type=Ipv4;addr=127.0.0.1;act_addr_fam=InterNetwork;",
+        );
     match incoming.header("x-ms-client-request-id") {
         Some(id) => reply.with("x-ms-client-request-id", id.to_owned()),
         None => reply,
@@ -88,7 +93,7 @@ fn within<'a>(
     })
 }
 
-fn finished(state: &State, answer: Answer) -> Reply {
+pub(super) fn finished(state: &State, answer: Answer) -> Reply {
     answer.unwrap_or_else(|refusal| {
         let reply = Reply::json(refusal.status, &refusal.body());
         if refusal.status == 401 {

@@ -92,6 +92,19 @@ pub(super) fn concurrent() -> GraphError {
     )
 }
 
+/// A refusal that has no cause in the request.
+pub(super) fn failing(status: u16) -> GraphError {
+    let (code, message) = crate::refusal::plain(status);
+    match status {
+        400 => bad_request(message),
+        401 => GraphError::new(401, "InvalidAuthenticationToken", "Access token is empty."),
+        403 => denied(),
+        404 => GraphError::new(404, "Request_ResourceNotFound", message),
+        409 => concurrent(),
+        _ => GraphError::new(status, code, message),
+    }
+}
+
 pub(super) fn unsupported_query(what: &str) -> GraphError {
     GraphError::new(
         400,

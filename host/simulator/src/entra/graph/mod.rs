@@ -51,7 +51,19 @@ pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
                 world.write(|state| request.change(state, &target))
             }
         });
-    let reply = answer.unwrap_or_else(|error| error.reply(world, incoming));
+    headed(
+        incoming,
+        answer.unwrap_or_else(|error| error.reply(world, incoming)),
+    )
+}
+
+/// A refusal with this status that has no cause in the request.
+pub(crate) fn failing(world: &World, incoming: &Incoming, status: u16) -> Reply {
+    error::failing(status).reply(world, incoming)
+}
+
+/// The reply with the headers of every reply.
+pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
     let reply = reply
         .with("request-id", incoming.request_id.clone())
         .with(
