@@ -258,8 +258,7 @@ impl Server {
                 body,
                 headers,
             } => {
-                let mut response =
-                    refusal(&self.world, service, incoming, *status, body.as_ref());
+                let mut response = refusal(&self.world, service, incoming, *status, body.as_ref());
                 for (name, value) in headers {
                     if let (Ok(name), Ok(value)) = (
                         HeaderName::from_bytes(name.as_bytes()),

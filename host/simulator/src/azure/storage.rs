@@ -82,7 +82,11 @@ pub(crate) fn handle(world: &World, incoming: &Incoming, account: &str, in_path:
         .collect();
     world.read(|state| {
         let Some(account) = find(state, account) else {
-            return if in_path { Reply::empty(404) } else { Reply::none() };
+            return if in_path {
+                Reply::empty(404)
+            } else {
+                Reply::none()
+            };
         };
         let answer = answer(world, state, incoming, account, &path);
         headed(
