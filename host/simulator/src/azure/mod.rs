@@ -123,3 +123,12 @@ pub struct Workspace {
     /// Further properties.
     pub properties: Map<String, Value>,
 }
+
+/// Whether a version is of the form `2026-02-01`.
+pub(crate) fn is_date(version: &str) -> bool {
+    let parts: Vec<&str> = version.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([4, 2, 2])
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|b| b.is_ascii_digit()))
+}

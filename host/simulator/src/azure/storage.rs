@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::{Filesystem, StorageAccount, access};
 use crate::{
-    State, World, entra,
+    State, World, azure, entra,
     entra::tokens::{self, TokenFault},
     wire::{Incoming, Reply},
 };
 
 const READ: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
 const WRITE: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write";
+const OLDEST_VERSION: &str = "2021-06-08";
 const STAMP: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
 
 /// Whether there is such an account.
@@ -134,7 +135,7 @@ pub(crate) fn headed(incoming: &Incoming, reply: Reply) -> Reply {
         .with("x-ms-request-id", incoming.request_id.clone())
         .with(
             "x-ms-version",
-            incoming.header("x-ms-version").unwrap_or("2021-06-08"),
+            incoming.header("x-ms-version").unwrap_or(OLDEST_VERSION),
         )
 }
 
@@ -146,6 +147,7 @@ fn answer(
     path: &[&str],
 ) -> Result<Reply, Refusal> {
     let oid = authenticate(world, state, incoming)?;
+    check_version(incoming)?;
     let Some((name, rest)) = path.split_first() else {
         return Err(refusal(400, "InvalidUri", "The request URI is invalid."));
     };
@@ -195,6 +197,23 @@ fn answer(
         }
         _ => Err(unsupported()),
     }
+}
+
+/// A token is honoured with a version of the protocol that is new enough.
+fn check_version(incoming: &Incoming) -> Result<(), Refusal> {
+    let version = incoming.header("x-ms-version").ok_or(refusal(
+        400,
+        "MissingRequiredHeader",
+        "An HTTP header that's mandatory for this request is not specified: x-ms-version.",
+    ))?;
+    if azure::is_date(version) && version >= OLDEST_VERSION {
+        return Ok(());
+    }
+    Err(refusal(
+        400,
+        "InvalidHeaderValue",
+        "The value for one of the HTTP headers is not in the correct format: x-ms-version.",
+    ))
 }
 
 fn unsupported() -> Refusal {

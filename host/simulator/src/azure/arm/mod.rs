@@ -85,13 +85,7 @@ fn check_version(incoming: &Incoming) -> Result<(), ArmError> {
             "The api-version query parameter (?api-version=) is required for all requests.",
         ));
     };
-    let date = version.strip_suffix("-preview").unwrap_or(&version);
-    let parts: Vec<&str> = date.split('-').collect();
-    let shaped = parts.iter().map(|part| part.len()).eq([4, 2, 2])
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|b| b.is_ascii_digit()));
-    if shaped {
+    if super::is_date(version.strip_suffix("-preview").unwrap_or(&version)) {
         return Ok(());
     }
     Err(ArmError::new(

@@ -12,7 +12,7 @@ use super::{
     token, vault_named,
 };
 use crate::{
-    Sealed, State, World,
+    Sealed, State, World, azure,
     wire::{Incoming, Reply},
 };
 
@@ -77,12 +77,7 @@ fn within<'a>(
     let known = known.ok_or_else(Reply::none)?;
     let reader =
         token::reader(world, state, incoming).map_err(|refusal| finished(state, Err(refusal)))?;
-    if incoming.query("api-version").is_none() {
-        return Err(finished(
-            state,
-            Err(bad("api-version must be specified".to_owned())),
-        ));
-    }
+    check_version(incoming).map_err(|refusal| finished(state, Err(refusal)))?;
     let segments = incoming.segments();
     Ok(Request {
         world,
@@ -91,6 +86,22 @@ fn within<'a>(
         vault: known.id.clone(),
         segments,
     })
+}
+
+/// Any well-formed version is taken: `2025-07-01`, `2025-06-01-preview`, `7.4`.
+fn check_version(incoming: &Incoming) -> Result<(), VaultRefusal> {
+    let version = incoming
+        .query("api-version")
+        .ok_or_else(|| bad("api-version must be specified".to_owned()))?;
+    let is_numbered = version
+        .strip_prefix("7.")
+        .is_some_and(|minor| minor.len() == 1 && minor.bytes().all(|b| b.is_ascii_digit()));
+    let date = version.strip_suffix("-preview").unwrap_or(&version);
+    if is_numbered || azure::is_date(date) {
+        Ok(())
+    } else {
+        Err(bad(format!("api-version '{version}' is invalid")))
+    }
 }
 
 pub(super) fn finished(state: &State, answer: Answer) -> Reply {

@@ -126,7 +126,7 @@ async fn probes() {
     assert_eq!(root.ok(200)["paths"][0]["isDirectory"], "true");
     let path = "/data/raw/numbers.csv";
     for name in ["range", "x-ms-range"] {
-        let range = [(name, "bytes=0-0")];
+        let range = [("x-ms-version", "2021-06-08"), (name, "bytes=0-0")];
         let got = cloud
             .send("GET", STORAGE, path, Some(&token), None, &range)
             .await;
@@ -154,7 +154,32 @@ async fn probes() {
     let on_loopback = cloud.running.http_address().to_string();
     let path = "/stdemo/data/raw/numbers.csv";
     let got = cloud
-        .send("GET", &on_loopback, path, Some(&token), None, &[])
+        .send(
+            "GET",
+            &on_loopback,
+            path,
+            Some(&token),
+            None,
+            &[("x-ms-version", "2021-06-08")],
+        )
         .await;
     assert_eq!(got.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_needs_a_version_that_is_new_enough() {
+    let cloud = Cloud::start().await;
+    let token = cloud.token("https://storage.azure.com/").await;
+    for (headers, code) in [
+        (vec![], "MissingRequiredHeader"),
+        (vec![("x-ms-version", "2015-02-21")], "InvalidHeaderValue"),
+        (vec![("x-ms-version", "newest")], "InvalidHeaderValue"),
+    ] {
+        let path = "/data/raw/numbers.csv";
+        let got = cloud
+            .send("GET", STORAGE, path, Some(&token), None, &headers)
+            .await;
+        got.refused(400, code);
+        assert_eq!(got.header("x-ms-error-code"), code);
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     Profile,
     azure::key_vault,
     seed::{self, DATABRICKS_PRINCIPAL},
-    testing::{Cloud, text},
+    testing::{Cloud, VAULT, text},
 };
 
 fn body(rbac: bool) -> Value {
@@ -227,4 +227,24 @@ async fn deleted_vaults_are_purged() {
         .arm("POST", &format!("{deleted}/purge"), None)
         .await
         .refused(405, "MethodNotAllowed");
+}
+
+#[tokio::test]
+async fn the_data_plane_takes_well_formed_versions() {
+    let cloud = Cloud::start().await;
+    let token = cloud.token("https://vault.azure.net").await;
+    for (version, status) in [
+        ("2026-04-01", 200),
+        ("2025-06-01-preview", 200),
+        ("7.1", 200),
+        ("7.x", 400),
+        ("latest", 400),
+        ("", 400),
+    ] {
+        let path = format!("/secrets?api-version={version}");
+        let got = cloud
+            .send("GET", VAULT, &path, Some(&token), None, &[])
+            .await;
+        assert_eq!(got.status, status, "{version}: {}", got.body);
+    }
 }
