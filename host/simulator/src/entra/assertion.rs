@@ -146,6 +146,9 @@ fn check_own(
             "Its audience is not this token endpoint.",
         ));
     }
+    if !jwt.text("sub").eq_ignore_ascii_case(jwt.text("iss")) {
+        return Err(sts_error::bad_assertion("Its subject is not its issuer."));
+    }
     jwt.check_time(world.now())
 }
 

@@ -14,6 +14,9 @@ use crate::{
     wire::{self, Incoming, Reply},
 };
 
+/// The one type of client assertion.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 /// Answers a request to the authority host.
 pub(crate) fn handle(world: &World, incoming: &Incoming) -> Reply {
     let segments = incoming.segments();
@@ -134,10 +137,16 @@ impl Form {
         } else {
             field("resource").ok_or_else(|| sts_error::missing_field("resource"))?
         };
+        let assertion = field("client_assertion");
+        let kind = field("client_assertion_type");
+        if assertion.is_some() && kind.is_none() {
+            return Err(sts_error::missing_field("client_assertion_type"));
+        }
         let form = Self {
             client_id,
             secret: field("client_secret").or(basic_secret),
-            assertion: field("client_assertion"),
+            // Of another type it is no assertion at all.
+            assertion: assertion.filter(|_| kind.as_deref() == Some(ASSERTION_TYPE)),
             resource,
         };
         if form.secret.is_none() && form.assertion.is_none() {

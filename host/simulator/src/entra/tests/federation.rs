@@ -142,6 +142,12 @@ async fn certificates_prove_their_application() {
     exchange(&cloud, &app_id, &elsewhere)
         .await
         .aadsts(401, "invalid_client", 700_027);
+    let for_another = owner
+        .sign(&changed(claims.clone(), "sub", json!("another")))
+        .unwrap();
+    exchange(&cloud, &app_id, &for_another)
+        .await
+        .aadsts(401, "invalid_client", 700_027);
     let late = owner
         .sign(&changed(claims, "exp", json!(now - 10)))
         .unwrap();
@@ -207,4 +213,32 @@ async fn r24_federated_credentials() {
         .ok(201);
     let all = cloud.graph("GET", &path, None).await.ok(200);
     assert_eq!(all["value"].as_array().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn an_assertion_comes_with_its_type() {
+    let cloud = Cloud::start().await;
+    let [app_id, ..] = cloud.register("untyped").await;
+    let send = |kind: Option<&'static str>| {
+        let (cloud, app_id) = (&cloud, &app_id);
+        async move {
+            let mut fields = vec![
+                ("grant_type", "client_credentials"),
+                ("client_id", app_id.as_str()),
+                ("client_assertion", "a.b.c"),
+                ("scope", "https://graph.microsoft.com/.default"),
+            ];
+            fields.extend(kind.map(|kind| ("client_assertion_type", kind)));
+            let path = format!("/{TENANT}/oauth2/v2.0/token");
+            cloud.form(&path, &fields).await
+        }
+    };
+    let missing = send(None).await;
+    let text = missing.aadsts(400, "invalid_request", 900_144);
+    assert!(text.contains("'client_assertion_type'"), "{text}");
+    send(Some(
+        "urn:ietf:params:oauth:client-assertion-type:saml2-bearer",
+    ))
+    .await
+    .aadsts(401, "invalid_client", 7_000_216);
 }
