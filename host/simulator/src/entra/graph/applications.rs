@@ -129,6 +129,7 @@ pub(super) fn list(request: &Request<'_>, state: &State) -> Answer {
         // Who may only manage its own applications may look one up, but not list.
         let keyed = request.filter()?.iter().any(|condition| {
             condition.operator == Operator::Equal
+                && !condition.negated
                 && ["id", "appId", "uniqueName"].contains(&condition.property.as_str())
         });
         if !keyed || !caller.writes_owned() {
@@ -163,6 +164,7 @@ fn create_from(
     if !request.caller.writes_owned() {
         return Err(error::denied());
     }
+    check_claims_mapping(request, body)?;
     let world = request.world;
     let text = |name: &str| {
         body.get(name)
@@ -266,6 +268,7 @@ pub(super) fn patch(request: &Request<'_>, state: &mut State, key: &Key) -> Answ
         return Err(error::not_found(key.text()));
     };
     claim(request, &mut app)?;
+    check_claims_mapping(request, &body)?;
     update(world, state, &mut app, &body)?;
     if let Some(slot) = state.entra.applications.get_mut(index) {
         *slot = app;
@@ -309,6 +312,16 @@ fn update(
     set_keys(world, app, body);
     set_properties(app, body);
     Ok(())
+}
+
+/// Accepting mapped claims takes the permission to change every application.
+fn check_claims_mapping(request: &Request<'_>, body: &Value) -> Result<(), GraphError> {
+    let asked = body.pointer("/api/acceptMappedClaims");
+    if request.caller.writes_all() || asked.is_none_or(Value::is_null) {
+        Ok(())
+    } else {
+        Err(error::denied())
+    }
 }
 
 /// Refuses names that another application has, even a soft-deleted one.

@@ -109,7 +109,9 @@ pub(super) fn unsupported_query(what: &str) -> GraphError {
     GraphError::new(
         400,
         "Request_UnsupportedQuery",
-        format!("{what} is not supported without the header ConsistencyLevel: eventual."),
+        format!(
+            "{what} is not supported without the header ConsistencyLevel: eventual and the parameter $count=true."
+        ),
     )
 }
 

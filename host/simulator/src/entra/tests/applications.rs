@@ -96,6 +96,20 @@ async fn r13_r14_permissions() {
         .await
         .refused(403, "Authorization_RequestDenied");
 
+    let own = cloud
+        .graph("POST", "/applications", Some(json!({"displayName": "own"})))
+        .await
+        .ok(201);
+    let own = format!("/applications/{}", text(&own["id"]));
+    let mapped = json!({"displayName": "x", "api": {"acceptMappedClaims": true}});
+    for (method, path) in [("POST", "/applications"), ("PATCH", own.as_str())] {
+        cloud
+            .graph(method, path, Some(mapped.clone()))
+            .await
+            .refused(403, "Authorization_RequestDenied");
+    }
+    cloud.graph("DELETE", &own, None).await.ok(204);
+
     // What OwnedBy does include.
     let owned = format!("/applications?$filter=appId%20eq%20'{app_id}'");
     let found = cloud.graph("GET", &owned, None).await.ok(200);

@@ -51,6 +51,54 @@ async fn first_party_principals_can_be_looked_up() {
 }
 
 #[tokio::test]
+async fn advanced_queries_say_that_they_are() {
+    let cloud = Cloud::start().await;
+    let token = cloud.token("https://graph.microsoft.com").await;
+    let get = |query: &str, header: bool| {
+        let (cloud, token) = (&cloud, &token);
+        let path = format!("/v1.0/servicePrincipals?{}", query.replace(' ', "%20"));
+        async move {
+            let headers = [("consistencylevel", "eventual")];
+            let headers = if header { &headers[..] } else { &[] };
+            cloud
+                .send("GET", GRAPH, &path, Some(token), None, headers)
+                .await
+        }
+    };
+    for query in [
+        "$filter=displayName ne 'x'",
+        "$filter=not startswith(displayName,'x')",
+        "$filter=endswith(displayName,'s')",
+        "$filter=accountEnabled eq true&$orderby=displayName",
+    ] {
+        for (query, header) in [
+            (query.to_owned(), false),
+            (query.to_owned(), true),
+            (format!("{query}&$count=true"), false),
+        ] {
+            get(&query, header)
+                .await
+                .refused(400, "Request_UnsupportedQuery");
+        }
+        get(&format!("{query}&$count=true"), true).await.ok(200);
+    }
+    let mut names = Vec::new();
+    for query in ["$orderby=displayName", "$orderby=displayName desc"] {
+        let found = get(query, false).await.ok(200);
+        let found = found["value"].as_array().unwrap();
+        names.push(
+            found
+                .iter()
+                .map(|sp| text(&sp["displayName"]).to_lowercase())
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert!(names[0].len() > 1 && names[0].is_sorted(), "{names:?}");
+    names[1].reverse();
+    assert_eq!(names[0], names[1]);
+}
+
+#[tokio::test]
 async fn users_and_self() {
     let cloud = Cloud::start().await;
     let ana = cloud
