@@ -142,6 +142,7 @@ pub(super) fn create(request: &Request, state: &mut crate::State, caller: &Calle
             "Group with name {name} already exists."
         )));
     }
+    check_entitlements(&body)?;
     let (id, of_account) = (request.world.number(), is_account(request));
     state.directory.groups.insert(
         id,
@@ -166,7 +167,9 @@ pub(super) fn replace(request: &Request, state: &mut crate::State, caller: &Call
     let state = &mut state.databricks;
     require_administrator(request, state, caller)?;
     let id = find(request, state)?.id;
-    store(state, id, &scim::body(request)?);
+    let resource: Value = scim::body(request)?;
+    check_entitlements(&resource)?;
+    store(state, id, &resource);
     let group = find(request, state)?;
     ok(render(state, group))
 }
@@ -179,6 +182,7 @@ pub(super) fn patch(request: &Request, state: &mut crate::State, caller: &Caller
     let patch: Patch = scim::body(request)?;
     let mut resource = render(state, group);
     patch.apply(&mut resource)?;
+    check_entitlements(&resource)?;
     let id = group.id;
     store(state, id, &resource);
     no_content()
@@ -202,6 +206,10 @@ pub(super) fn delete(request: &Request, state: &mut crate::State, caller: &Calle
         group.members.remove(&id);
     }
     no_content()
+}
+
+fn check_entitlements(resource: &Value) -> Result<(), Refusal> {
+    scim::check_entitlements(&scim::unwrapped(resource.get("entitlements")))
 }
 
 /// Takes over a whole resource. The names of system groups stay.

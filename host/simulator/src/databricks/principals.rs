@@ -304,7 +304,7 @@ fn require_assignable(resource: &Value) -> Result<(), Refusal> {
             format!("The entitlement {POOLS} can be granted to groups only."),
         ));
     }
-    Ok(())
+    scim::check_entitlements(&entitlements)
 }
 
 /// Takes over a whole resource; what it does not say is empty afterwards.

@@ -43,6 +43,21 @@ pub(super) fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal>
         .map_err(|refusal| invalid("invalidSyntax", refusal.message()))
 }
 
+/// Consuming is all that who has it may do in the workspace (4.1).
+pub(super) fn check_entitlements(entitlements: &[String]) -> Result<(), Refusal> {
+    let has = |wanted: &str| entitlements.iter().any(|one| one == wanted);
+    let other = ["workspace-access", "databricks-sql-access"]
+        .into_iter()
+        .find(|other| has(other));
+    match other {
+        Some(other) if has("workspace-consume") => Err(invalid(
+            "invalidValue",
+            format!("The entitlement workspace-consume cannot be granted with {other}."),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// 409 in the SCIM shape.
 pub(super) fn conflict(detail: impl Into<String>) -> Refusal {
     Refusal::scim(StatusCode::CONFLICT, Some("uniqueness"), detail)

@@ -207,3 +207,32 @@ async fn bodies_that_cannot_be_read_are_refused_in_the_scim_shape() {
         assert!(got.body["detail"].is_string(), "{}", got.body);
     }
 }
+
+#[tokio::test]
+async fn workspace_consume_stands_alone() {
+    let site = Site::start().await;
+    let sp = site.sp("consumer").await;
+    let path = format!("{SCIM}/ServicePrincipals/{}", sp.scim_id);
+    let add = |entitlement: &str| {
+        json!({"Operations": [
+            {"op": "add", "path": "entitlements", "value": [{"value": entitlement}]},
+        ]})
+    };
+    let got = site.op("PATCH", &path, add("workspace-consume")).await;
+    assert_eq!(
+        (got.status, &got.body["scimType"]),
+        (400, &json!("invalidValue")),
+        "{}",
+        got.body
+    );
+    site.entitle(&sp, "remove", "workspace-access").await;
+    site.entitle(&sp, "add", "workspace-consume").await;
+    let got = site.op("PATCH", &path, add("databricks-sql-access")).await;
+    assert_eq!(got.status, 400, "{}", got.body);
+    let group = json!({
+        "displayName": "both",
+        "entitlements": [{"value": "workspace-consume"}, {"value": "workspace-access"}],
+    });
+    let got = site.op("POST", &format!("{SCIM}/Groups"), group).await;
+    assert_eq!(got.status, 400, "{}", got.body);
+}
