@@ -15,8 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::args;
 use crate::exit::{Exit, Problem};
+use crate::config::Place;
 use crate::files;
-use crate::project::{Place, Project};
+use crate::project::Project;
 
 /// The file by which `sim start` tells other commands where it serves.
 const SERVING: &str = "serving.json";

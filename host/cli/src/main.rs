@@ -3,6 +3,7 @@
 mod args;
 mod audit;
 mod commands;
+mod config;
 mod connect;
 mod exit;
 mod explain;

@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lockkeeper_cloud::Target;
 use lockkeeper_engine::{Catalogue, Component};
 use lockkeeper_gate::{KeyRing, Policy};
 use lockkeeper_runtime::{Runtime, RuntimeOptions};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Checked, Source};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::config::{Config, Place};
 use crate::exit::{Exit, Problem};
 use crate::files;
 
@@ -22,54 +21,6 @@ pub(crate) const FILE: &str = "lockkeeper.toml";
 
 /// Where the state of a project lies, beside its file.
 const STATE: &str = ".lockkeeper";
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Config {
-    project: ProjectTable,
-    plugins: BTreeMap<String, PluginTable>,
-    targets: BTreeMap<String, TargetTable>,
-    grants: toml::Table,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ProjectTable {
-    /// Where workflow files are: `workflows/*.toml`.
-    workflows: Option<Vec<String>>,
-    /// The state folder, `.lockkeeper` when left out.
-    state: Option<PathBuf>,
-    /// The target when none is said.
-    target: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PluginTable {
-    /// The component file.
-    path: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum TargetTable {
-    Simulator(SimulatorTable),
-    Cloud(Box<Target>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SimulatorTable {
-    sim: bool,
-}
-
-/// Where runs of a project can go.
-pub(crate) enum Place {
-    /// The embedded simulator.
-    Simulator,
-    /// A tenant and a workspace.
-    Cloud(Box<Target>),
-}
 
 /// A project, or the shipped files where there is none.
 pub(crate) struct Project {
@@ -105,7 +56,7 @@ impl Project {
         };
         let path = root.join(FILE);
         let text = files::read_to_string(&path)?;
-        let config = toml::from_str(&text)
+        let config = Config::parse(&text)
             .map_err(|error| Problem::new(Exit::Usage, format!("{}: {error}", path.display())))?;
         Ok(Self {
             root,
@@ -160,14 +111,7 @@ impl Project {
             .or_else(|| config.project.target.clone())
             .unwrap_or_else(|| "sim".to_owned());
         match config.targets.get(&name) {
-            Some(TargetTable::Simulator(SimulatorTable { sim: true })) => {
-                Ok((name, Place::Simulator))
-            }
-            Some(TargetTable::Simulator(_)) => Err(Problem::new(
-                Exit::Usage,
-                format!("target `{name}` says `sim = false` and nothing else"),
-            )),
-            Some(TargetTable::Cloud(target)) => Ok((name, Place::Cloud(target.clone()))),
+            Some(place) => Ok((name, place.clone())),
             None if name == "sim" => Ok((name, Place::Simulator)),
             None => {
                 let known: Vec<&str> = config.targets.keys().map(String::as_str).collect();
@@ -305,8 +249,8 @@ impl Project {
         let grants = if let Some(config) = &self.config {
             &config.grants
         } else {
-            shipped = toml::from_str(lockkeeper_plugins::GRANTS)
-                .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+            shipped = Config::parse(lockkeeper_plugins::GRANTS)
+                .map_err(|error| Problem::new(Exit::Internal, error))?;
             &shipped.grants
         };
         let grants: Value = serde_json::to_value(grants)
