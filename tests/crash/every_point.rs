@@ -1,9 +1,10 @@
 //! A process is killed at every point of `onboard`, of its undo and of an adoption, one at a time; going on leads
-//! to the very cloud that an undisturbed process leaves.
+//! to the very cloud that an undisturbed process leaves, and to a whole audit log.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::audited::assert_audited;
 use crate::cloud::{self, Cloud};
 use crate::death::{self, Death};
 use crate::stage::{self, Stage, entries, newest, onboard, run_keys};
@@ -143,6 +144,7 @@ impl Course {
         assert_eq!(status, "succeeded", "{death}");
         cloud::assert_same(&cloud::of(&simulator), undisturbed, &death.to_string());
         assert_eq!(run_keys(project), Vec::<String>::new(), "{death}");
+        assert_audited(project, &death.to_string());
     }
 }
 

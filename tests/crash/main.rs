@@ -17,6 +17,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audited;
 mod changed;
 mod chaos;
 mod cloud;

@@ -1,11 +1,14 @@
 //! The audit log: a line per event that matters to a reviewer, each bound to the one before.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lockkeeper_gate::{Event, Listener, ListenerError, Outcome};
+use lockkeeper_types::Value;
+use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -22,6 +25,8 @@ pub(crate) struct Audit {
     actor: String,
     target: String,
     end: Mutex<End>,
+    /// Of each run that is gone on with or taken back: what the log held of its calls by then.
+    held: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 /// The log, and its last line as this process left it.
@@ -31,6 +36,13 @@ struct End {
     length: u64,
     seq: u64,
     digest: String,
+}
+
+/// What is read of a line.
+#[derive(Deserialize)]
+struct Line {
+    run: String,
+    event: Value,
 }
 
 impl End {
@@ -90,16 +102,48 @@ impl Audit {
                 seq: 0,
                 digest: GENESIS.to_owned(),
             }),
+            held: Mutex::default(),
         })
     }
 
-    fn append(&self, run: &str, step: Option<&str>, event: &Event) -> io::Result<()> {
+    /// What the log holds of the calls of `run`, but for what was uncertain.
+    fn calls_of(&self, run: &str) -> io::Result<HashSet<String>> {
+        let mut calls = HashSet::new();
+        for line in BufReader::new(File::open(&self.path)?).split(b'\n') {
+            let Ok(Line { run: of, event }) = serde_json::from_slice(&line?) else {
+                continue;
+            };
+            let is = |name: &str| event.get(name).and_then(Value::as_str);
+            if of == run && is("mark").is_some() && is("outcome") != Some("unknown") {
+                calls.insert(event.to_string());
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Whether the log held this call of `run` before this process went on with it.
+    fn holds(&self, run: &str, event: &Value) -> bool {
+        self.lock_held()
+            .get(run)
+            .is_some_and(|calls| calls.contains(&event.to_string()))
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, HashMap<String, HashSet<String>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a line, `late` if what it tells of may be long past.
+    fn append(&self, run: &str, step: Option<&str>, event: &Event, late: bool) -> io::Result<()> {
+        let told = serde_json::to_value(event)?;
+        if self.holds(run, &told) {
+            return Ok(());
+        }
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         end.file.lock()?;
         let appended = (|| {
             end.catch_up()?;
             let seq = end.seq + 1;
-            let line = json!({
+            let mut line = json!({
                 "v": 1,
                 "seq": seq,
                 "time": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
@@ -108,9 +152,12 @@ impl Audit {
                 "target": self.target,
                 "run": run,
                 "step": step,
-                "event": event,
+                "event": told,
                 "prev": end.digest,
             });
+            if let (true, Some(line)) = (late, line.as_object_mut()) {
+                line.insert("late".to_owned(), true.into());
+            }
             end.write(&line.to_string(), seq)
         })();
         end.file.unlock()?;
@@ -128,6 +175,11 @@ impl Audit {
             end.file.sync_data()?;
         }
         Ok(())
+    }
+
+    fn broken(&self, error: &io::Error) -> ListenerError {
+        let path = self.path.display();
+        ListenerError(format!("cannot write the audit log {path}: {error}"))
     }
 }
 
@@ -173,12 +225,18 @@ impl Listener for Audit {
         if !matters || run == "plan" {
             return Ok(());
         }
-        self.append(run, step, event).map_err(|error| {
-            ListenerError(format!(
-                "cannot write the audit log {}: {error}",
-                self.path.display()
-            ))
-        })
+        self.append(run, step, event, false)
+            .map_err(|error| self.broken(&error))
+    }
+
+    fn recall(&self, run: &str, recorded: &[(String, Event)]) -> Result<(), ListenerError> {
+        let calls = self.calls_of(run).map_err(|error| self.broken(&error))?;
+        // What the journal lost with the process is done and told again; it is in the log once.
+        self.lock_held().insert(run.to_owned(), calls);
+        recorded
+            .iter()
+            .try_for_each(|(step, event)| self.append(run, Some(step), event, true))
+            .map_err(|error| self.broken(&error))
     }
 }
 

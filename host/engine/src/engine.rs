@@ -10,7 +10,7 @@ use lockkeeper_gate::{
     Cancellation, Events, KeyRing, Listener, Mode, Plan, Record, RunGate, Secrets, Vault,
 };
 use lockkeeper_journal::{
-    HEARTBEAT, Holder, Lease, LookupError, Mode as RunMode, NewRun, Run, Store,
+    HEARTBEAT, Holder, JournalEntry, Lease, LookupError, Mode as RunMode, NewRun, Run, Store,
 };
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Scope, Workflow};
@@ -145,11 +145,15 @@ impl Engine {
     }
 
     pub(crate) async fn record_of(&self, run: &str) -> Result<Record, EngineError> {
+        Ok(Record::of(&self.history(run).await?)?)
+    }
+
+    async fn history(&self, run: &str) -> Result<Vec<JournalEntry>, EngineError> {
         let history = self.store.history(run).await?;
-        if let Some(damage) = history.damage {
-            return Err(EngineError::Lookup(LookupError::Damaged(damage)));
+        match history.damage {
+            Some(damage) => Err(EngineError::Lookup(LookupError::Damaged(damage))),
+            None => Ok(history.entries),
         }
-        Ok(Record::of(&history.entries)?)
     }
 
     /// A gate through which nothing is written.
@@ -180,7 +184,16 @@ impl Engine {
     pub(crate) async fn hold(&self, run: Run) -> Result<Held, EngineError> {
         let holder = Holder::this_process(&self.actor);
         let lease = self.store.acquire(&run.summary.id, holder).await?;
-        Ok(Held::new(run.beginning, lease))
+        let held = Held::new(run.beginning, lease);
+        self.recall(held.lease.run_id()).await?;
+        Ok(held)
+    }
+
+    /// Has the listeners catch up on what is on record of `run`: a process that dies tells nobody
+    /// of what it has just recorded.
+    pub(crate) async fn recall(&self, run: &str) -> Result<(), EngineError> {
+        let recorded = lockkeeper_gate::recorded(&self.history(run).await?)?;
+        Ok(Events::new(run, &self.listeners).recall(&recorded)?)
     }
 
     /// Destroys what a run has sealed, and its key first.

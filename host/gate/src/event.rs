@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockkeeper_types::Value;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::operation::{Class, Object};
 
@@ -96,7 +96,7 @@ pub enum Event {
 }
 
 /// One call, as events tell of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallEvent {
     /// The operation.
     pub operation: String,
@@ -111,7 +111,7 @@ pub struct CallEvent {
 }
 
 /// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The service did it.
@@ -133,6 +133,12 @@ fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
 pub trait Listener: Send + Sync {
     /// Takes one event of `run` and, where it belongs to one, `step`.
     fn hear(&self, run: &str, step: Option<&str>, event: &Event) -> Result<(), ListenerError>;
+
+    /// Takes the steps' calls that are on record of `run`, which a process that died may have left
+    /// untold. What keeps no log of its own need not care.
+    fn recall(&self, _run: &str, _recorded: &[(String, Event)]) -> Result<(), ListenerError> {
+        Ok(())
+    }
 }
 
 /// Why a listener could not take an event.
@@ -161,5 +167,12 @@ impl Events {
         self.listeners
             .iter()
             .try_for_each(|listener| listener.hear(&self.run, step, event))
+    }
+
+    /// Has every listener compare what it heard with what is on record.
+    pub fn recall(&self, recorded: &[(String, Event)]) -> Result<(), ListenerError> {
+        self.listeners
+            .iter()
+            .try_for_each(|listener| listener.recall(&self.run, recorded))
     }
 }

@@ -19,7 +19,7 @@ use lockkeeper_types::Value;
 use serde_json::json;
 use time::OffsetDateTime;
 
-pub use record::{Ended, Intent};
+pub use record::{Ended, Intent, recorded};
 pub use run::{Mode, RunGate};
 
 use crate::call::Call;

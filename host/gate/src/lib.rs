@@ -19,7 +19,7 @@ pub use call::Call;
 pub use cancellation::Cancellation;
 pub use definition::Definition;
 pub use event::{CallEvent, Event, Events, Listener, ListenerError, Outcome};
-pub use gate::{Ended, Halt, Intent, Mode, RunGate, Settle, StepGate, error_value};
+pub use gate::{Ended, Halt, Intent, Mode, RunGate, Settle, StepGate, error_value, recorded};
 pub use operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
 pub use plan::{Change, Plan, PlannedCall};
 pub use policy::{Denial, Grants, Policy, PolicyError, Remedy};

@@ -156,6 +156,7 @@ impl Written {
     }
 }
 
-fn step_of(address: &str) -> String {
+/// The step of an attempt, which `address` names.
+pub(crate) fn step_of(address: &str) -> String {
     address.split('#').next().unwrap_or(address).to_owned()
 }

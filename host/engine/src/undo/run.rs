@@ -94,6 +94,7 @@ impl Engine {
     ) -> Result<UndoReport, EngineError> {
         let lease = &held.lease;
         let id = lease.run_id();
+        self.recall(&plan.run).await?;
         let gate = self.gate(&held);
         crash::point("begin:held");
         gate.events.tell(

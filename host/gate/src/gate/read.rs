@@ -71,9 +71,8 @@ impl StepGate {
                 Ok(Ok(output))
             }
             Ended::Failed(failure) => {
-                let refused = Err(failure.clone());
                 if !recorded.replayed && is_denied(&failure) {
-                    self.tell_outcome(&event, &refused)?;
+                    self.tell_outcome(&event, Some(&failure))?;
                 }
                 Ok(Err(failure))
             }

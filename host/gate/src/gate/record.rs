@@ -1,15 +1,16 @@
 //! What the journal keeps of calls, and how it is read back.
 
 use lockkeeper_cloud::{Class as FailureClass, Failure};
-use lockkeeper_journal::Fault;
+use lockkeeper_journal::{Fault, JournalEntry};
 use lockkeeper_types::{Value, unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::call::Call;
 use crate::definition::{Definition, own_failure};
-use crate::event::CallEvent;
+use crate::event::{CallEvent, Event, Outcome};
 use crate::operation::Object;
+use crate::undo::step_of;
 
 /// What the journal keeps of a write before it is sent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,6 +97,46 @@ pub(super) fn event(
         mark,
         digest: call.digest(),
     }
+}
+
+/// The event that `call` ended, with `failure` or well.
+pub(super) fn outcome(call: &CallEvent, failure: Option<&Failure>) -> Event {
+    Event::CallOutcome {
+        call: call.clone(),
+        outcome: match failure {
+            None => Outcome::Done,
+            Some(failure) if is_denied(failure) => Outcome::Denied,
+            Some(_) => Outcome::Failed,
+        },
+        code: failure.map(|failure| failure.code.clone()),
+        request_id: failure.and_then(|failure| failure.request_id.clone()),
+    }
+}
+
+/// The events of the calls in a run's history, each with its step: what was told once they were
+/// recorded, if the process lived to.
+pub fn recorded(history: &[JournalEntry]) -> Result<Vec<(String, Event)>, Fault> {
+    let mut events = Vec::new();
+    for entry in history {
+        let call = || from_value::<CallEvent>(&entry.facts);
+        let event = match entry.kind.as_str() {
+            "intent" => match from_value(&entry.value)? {
+                Intent::Sent { .. } => Event::CallIntent(call()?),
+                Intent::Refused(failure) => outcome(&call()?, Some(&failure)),
+            },
+            "outcome" => match from_value(&entry.value)? {
+                Ended::Done(_) => outcome(&call()?, None),
+                Ended::Failed(failure) => outcome(&call()?, Some(&failure)),
+            },
+            "read" => match from_value(&entry.value)? {
+                Ended::Failed(failure) if is_denied(&failure) => outcome(&call()?, Some(&failure)),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        events.push((step_of(&entry.address), event));
+    }
+    Ok(events)
 }
 
 pub(super) fn facts(event: &CallEvent, call: &Call) -> Value {

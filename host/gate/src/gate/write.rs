@@ -8,7 +8,7 @@ use lockkeeper_types::Value;
 
 use super::patience::{Pause, perform, visible};
 use super::record::{
-    Ended, Intent, denied, ended, event, facts, from_value, is_denied, to_value, unsendable,
+    Ended, Intent, denied, ended, event, facts, from_value, outcome, to_value, unsendable,
 };
 use super::{Halt, StepGate};
 use crate::call::Call;
@@ -132,9 +132,8 @@ impl StepGate {
         }
         match from_value::<Intent>(&recorded.value)? {
             Intent::Refused(failure) => {
-                let refused = Err(failure.clone());
                 if !recorded.replayed {
-                    self.tell_outcome(event, &refused)?;
+                    self.tell_outcome(event, Some(&failure))?;
                 }
                 Ok(Err(failure))
             }
@@ -211,7 +210,7 @@ impl StepGate {
             Ended::Failed(failure) => Err(failure),
         };
         if !recorded.replayed {
-            self.tell_outcome(event, &result)?;
+            self.tell_outcome(event, result.as_ref().err())?;
         }
         Ok((result, recorded.replayed))
     }
@@ -285,21 +284,9 @@ impl StepGate {
     pub(super) fn tell_outcome(
         &self,
         call: &CallEvent,
-        result: &Result<Value, Failure>,
+        failure: Option<&Failure>,
     ) -> Result<(), ListenerError> {
-        let (outcome, failure) = match result {
-            Ok(_) => (Outcome::Done, None),
-            Err(failure) if is_denied(failure) => (Outcome::Denied, Some(failure)),
-            Err(failure) => (Outcome::Failed, Some(failure)),
-        };
-        self.run.events.tell(
-            Some(&self.step),
-            &Event::CallOutcome {
-                call: call.clone(),
-                outcome,
-                code: failure.map(|failure| failure.code.clone()),
-                request_id: failure.and_then(|failure| failure.request_id.clone()),
-            },
-        )
+        let event = outcome(call, failure);
+        self.run.events.tell(Some(&self.step), &event)
     }
 }
