@@ -176,7 +176,7 @@ impl<'a> Checker<'a> {
 
     fn unknown_plugin(&mut self, step: &Step) {
         // A step without any plugin has been reported when the file was read.
-        if step.plugin.is_empty() {
+        if self.broken.contains(&format!("plugin.{}", step.name.value)) {
             return;
         }
         let names = self.plugins.names();

@@ -210,7 +210,20 @@ impl<'a> Reader<'a> {
         const KEYS: [&str; 6] = ["name", "title", "description", "timeout", "lock", "owners"];
         self.keys(about, "`[workflow]`", &KEYS, &[]);
         match self.text(about, "name") {
-            Some(name) => workflow.name = name,
+            Some(name) => {
+                if name.trim().is_empty() {
+                    self.found.push(
+                        Diagnostic::error(
+                            "LK0209",
+                            self.source,
+                            name.span.clone(),
+                            "`name` cannot be empty",
+                        )
+                        .label("the workflow's name is expected here"),
+                    );
+                }
+                workflow.name = name;
+            }
             None if about.contains_key("name") => {}
             None => {
                 let span = self

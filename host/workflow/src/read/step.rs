@@ -68,6 +68,9 @@ impl Reader<'_> {
                 .label("`plugin` is missing here"),
             );
         }
+        if plugin.is_none() {
+            self.broken.insert(format!("plugin.{}", entry.key.value));
+        }
         let with = self.with(entry, table, header);
         self.supported_word(table, "on_exists", &ON_EXISTS, &["fail", "adopt"]);
         Some(Step {
