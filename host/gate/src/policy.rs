@@ -214,6 +214,12 @@ impl Rule {
             }
         }
         if let Some(expression) = &when {
+            if expression.len() > LONGEST_WHEN {
+                return Err(format!(
+                    "`when` is {} bytes long, and {LONGEST_WHEN} are the most",
+                    expression.len()
+                ));
+            }
             cel::Program::compile(expression)
                 .map_err(|error| format!("`when` is not an expression: {error}"))?;
         }
@@ -404,6 +410,10 @@ fn about(expression: &str, arguments: &Value) -> String {
 /// Whether a grant's `when` holds; an expression that cannot be evaluated does not.
 fn holds(expression: &str, arguments: &Value) -> bool {
     let Ok(program) = cel::Program::compile(expression) else {
+/// How many bytes a grant's `when` may have. The `cel` crate recurses over a chain of operators; half
+/// as many of them are evaluated in half of a thread's 2 MiB of stack in a debug build.
+const LONGEST_WHEN: usize = 2_000;
+
         return false;
     };
     let mut context = cel::Context::default();
@@ -514,6 +524,28 @@ mod tests {
     #[test]
     fn a_condition_knows_utc_and_offsets() {
         let call = json!({ "expires": "2030-01-01T23:30:00Z" });
+    #[test]
+    fn a_condition_is_bounded_and_whatever_is_taken_can_be_evaluated() {
+        let chain = |count: usize| format!("1{} == 1", "+1".repeat(count));
+        let parse = |condition: String| {
+            Policy::parse(&json!({ "p": { "databricks/jobs.create": { "when": condition } } }))
+        };
+        let errors = parse(chain(5_000)).unwrap_err();
+        assert!(
+            errors[0]
+                .to_string()
+                .contains("`when` is 10006 bytes long, and 2000 are the most"),
+            "{errors:?}"
+        );
+        let longest = chain(997);
+        assert_eq!(longest.len(), LONGEST_WHEN);
+        parse(longest.clone()).unwrap();
+        let evaluated = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(move || holds(&longest, &json!({})));
+        assert!(!evaluated.unwrap().join().unwrap());
+    }
+
         let hour = |zone: &str, hour: i32| {
             let condition = format!("timestamp(call.expires).getHours('{zone}') == {hour}");
             holds(&condition, &call)

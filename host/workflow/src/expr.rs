@@ -3,6 +3,7 @@
 //! The `cel` crate parses and evaluates. Its tree names nodes by operator tokens; the checker needs
 //! exact ranges, so the tree is [lowered](lower) once into [`Ast`].
 
+mod depth;
 mod lower;
 mod slips;
 
@@ -18,6 +19,14 @@ use crate::text::Text;
 /// written as, which is what the checker wants to see.
 static CHECKING: LazyLock<Env> =
     LazyLock::new(|| Env::default().with_optional_support(false).with_stdlib());
+
+/// How many bytes an expression may have: the `cel` crate builds its tree from a chain of operators
+/// without bound, and takes it down again by recursion.
+const LONGEST: usize = 4_000;
+
+/// How many operators, calls and fields of an expression may build on each other. Whatever walks the
+/// tree recurses, on threads with 2 MiB of stack, and a debug build overflows at about 300.
+const DEEPEST: usize = 100;
 
 /// A CEL expression in the file.
 #[derive(Clone, Debug)]
@@ -91,10 +100,36 @@ impl Expr {
                 .label("an expression is expected here"),
             ));
         }
+        let too_big = |message: String| {
+            Box::new(
+                Diagnostic::error("LK0108", text.source, span.clone(), message)
+                    .label("too much for one expression")
+                    .help("compare with a list by `in`, or give the value as an input"),
+            )
+        };
+        if trimmed.len() > LONGEST {
+            return Err(too_big(format!(
+                "this expression is {} bytes long, and {LONGEST} are the most",
+                trimmed.len()
+            )));
+        }
         let ast = match bare_path(&place) {
             Some(ast) => ast,
             None => match CHECKING.parser().parse_with_source_info(trimmed) {
-                Ok((tree, info)) => lower::lower(&place, &tree, &info),
+                Ok((tree, info)) => match depth::depth(&tree) {
+                    deep if deep > DEEPEST => {
+                        return Err(too_big(format!(
+                            "in this expression {deep} operators build on each other, and {DEEPEST} are the most"
+                        )));
+                    }
+                    _ => lower::lower(&place, &tree, &info),
+                },
+                Err(errors) if is_nested_too_deeply(&errors) => {
+                    return Err(too_big(
+                        "this expression is nested too deeply, and 96 brackets in one another are the most"
+                            .to_owned(),
+                    ));
+                }
                 Err(errors) => return Err(Box::new(slips::explain(&place, &errors))),
             },
         };
@@ -104,6 +139,17 @@ impl Expr {
             ast,
         })
     }
+}
+
+/// Whether the parser gave up because of the depth of brackets in one another.
+fn is_nested_too_deeply(errors: &cel::ParseErrors) -> bool {
+    errors.errors.iter().any(|error| {
+        let source = error.source.as_ref().map(ToString::to_string);
+        source
+            .as_deref()
+            .unwrap_or(&error.msg)
+            .contains("Recursion limit")
+    })
 }
 
 /// An expression's code and where its characters are in the file.

@@ -112,3 +112,63 @@ fn twelve_mistakes_are_found_in_one_go() {
         ]
     );
 }
+
+/// Whatever an expression is made of, it is refused or checked on a thread's 2 MiB of stack.
+#[test]
+fn expressions_are_bounded() {
+    let chain = |first: &str, link: &str, count: usize| format!("{first}{}", link.repeat(count));
+    let nested = |open: &str, close: &str, count: usize| {
+        format!("{}1{}", open.repeat(count), close.repeat(count))
+    };
+    let mut refused = Vec::new();
+    for count in [90, 100, 101, 500, 1_200, 5_000, 100_000] {
+        for (kind, expression) in [
+            ("+", chain("1", "+1", count)),
+            ("==", chain("1", "==1", count)),
+            ("[]", chain("steps", "[0]", count)),
+            ("call", chain("'a'", ".size()", count)),
+            ("field", chain("size('a')", ".a", count)),
+            ("path", chain("inputs.a", ".a", count)),
+            ("||", chain("true", "||true", count)),
+            ("!", chain("", "!", count) + "true"),
+            ("-", chain("", "- ", count) + "1"),
+            ("?:", chain("", "true?1:", count) + "1"),
+            ("()", nested("(", ")", count)),
+            ("list", nested("[", "]", count)),
+            ("map", nested("{1:", "}", count)),
+            ("argument", nested("size(", ")", count)),
+            ("macro", nested("[1].all(x,", ")", count)),
+            ("both", nested("(1+", ")", count)),
+        ] {
+            let text = format!(
+                "lockkeeper = 1\n[workflow]\nname = \"a\"\n[outputs]\na = \"${{{expression}}}\"\n"
+            );
+            let load = move || match common::load(&Source::new("a.toml", text)) {
+                Ok(_) => None,
+                Err(found) => Some(found.0[0].to_string()),
+            };
+            let found = std::thread::Builder::new()
+                .stack_size(2 << 20)
+                .spawn(load)
+                .unwrap()
+                .join()
+                .unwrap();
+            refused.push((kind, count, found));
+        }
+    }
+    let found = |kind: &str, count: usize| {
+        let found = refused.iter().find(|one| (one.0, one.1) == (kind, count));
+        found.unwrap().2.clone().unwrap_or_default()
+    };
+    assert_eq!(found("+", 100), "");
+    assert_eq!(
+        found("+", 101),
+        "error[LK0108]: in this expression 101 operators build on each other, and 100 are the most (a.toml:5:8)"
+    );
+    assert_eq!(
+        found("+", 5_000),
+        "error[LK0108]: this expression is 10001 bytes long, and 4000 are the most (a.toml:5:8)"
+    );
+    assert!(found("()", 500).contains("nested too deeply"));
+    assert_eq!(found("||", 500), "");
+}
