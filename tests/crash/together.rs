@@ -74,6 +74,15 @@ fn the_second_process_is_told_who_has_the_run() {
     assert!(said.contains(&pid.to_string()), "{said}");
     assert!(said.contains("next:"), "{said}");
 
+    // Nor is it taken back under the hands of the process that goes on with it.
+    let undo = project.run(&["undo", &run, "--yes"]);
+    assert_eq!(undo.code(), LOCKED, "{}", undo.stderr());
+    assert!(
+        undo.stderr().contains(&format!("run {run} is held by")),
+        "{}",
+        undo.stderr()
+    );
+
     let first = end(first);
     assert_eq!(first.code(), 0, "{}", first.stderr());
     cloud::assert_same(&cloud::of(&simulator), &whole, "two at one run");

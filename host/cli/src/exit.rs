@@ -135,7 +135,7 @@ impl From<EngineError> for Problem {
                 let exit = match &error {
                     AcquireError::Held { .. } => Exit::Locked,
                     AcquireError::Damaged(_) => Exit::Damaged,
-                    AcquireError::Ended { .. } => Exit::Usage,
+                    AcquireError::Ended { .. } | AcquireError::TakenBack { .. } => Exit::Usage,
                     _ => Exit::Failed,
                 };
                 Self::new(exit, message)

@@ -180,6 +180,18 @@ impl Engine {
         Arc::new(gate.marked_by(&held.beginning.seed))
     }
 
+    /// A recorded run; refused when it ran against another target.
+    pub(crate) async fn recorded(&self, run: &str) -> Result<Run, EngineError> {
+        let run = self.store.run(run).await?;
+        if run.beginning.target == self.target {
+            return Ok(run);
+        }
+        Err(EngineError::Changed {
+            run: run.summary.id,
+            what: format!("target, `{}`", run.beginning.target),
+        })
+    }
+
     /// Takes a recorded run.
     pub(crate) async fn hold(&self, run: Run) -> Result<Held, EngineError> {
         let holder = Holder::this_process(&self.actor);

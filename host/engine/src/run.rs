@@ -35,7 +35,7 @@ impl Engine {
 
     /// Goes on with a run that was interrupted, cancelled or failed.
     pub async fn resume(&self, workflow: &Workflow, run: &str) -> Result<RunReport, EngineError> {
-        let run = self.store.run(run).await?;
+        let run = self.recorded(run).await?;
         self.hold_to(workflow, &run)?;
         let held = self.hold(run).await?;
         self.advance(workflow, held, true).await
@@ -47,9 +47,6 @@ impl Engine {
             run: run.summary.id.clone(),
             what,
         };
-        if run.beginning.target != self.target {
-            return Err(changed(format!("target, `{}`", run.beginning.target)));
-        }
         if run.beginning.workflow_digest() != digest(&workflow.source.text) {
             return Err(changed("workflow file".to_owned()));
         }
@@ -161,7 +158,7 @@ impl Engine {
     }
 
     /// The workflow's lock, if it has one; waits while another run holds it.
-    async fn lock(
+    pub(crate) async fn lock(
         &self,
         workflow: &Workflow,
         scope: &Scope,

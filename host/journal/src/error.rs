@@ -231,6 +231,16 @@ pub enum AcquireError {
         /// How it ended.
         status: Status,
     },
+    /// An undo of it began and did not end well, so its record no longer says what is there.
+    #[error(
+        "run {run} was taken back in part by undo {undo}\n  next:   go on with {undo}, or undo {run} once more"
+    )]
+    TakenBack {
+        /// The run.
+        run: String,
+        /// The latest undo of it.
+        undo: String,
+    },
     /// Its record does not verify, so going on could repeat what was done.
     #[error(transparent)]
     Damaged(#[from] Damage),

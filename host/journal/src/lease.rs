@@ -78,12 +78,18 @@ impl Recording {
 
 impl Store {
     /// Records a new run durably, held by `holder` from the start. Its id is of 4 to 6 letters and
-    /// digits and unique in this file.
-    pub async fn begin(&self, new: NewRun, holder: Holder) -> Result<Lease, StorageFault> {
+    /// digits and unique in this file. An undo is refused while another process advances the run
+    /// that it takes back, or takes it back as well.
+    pub async fn begin(&self, new: NewRun, holder: Holder) -> Result<Lease, AcquireError> {
         const WHAT: &str = "record a new run";
         let path = self.path().to_owned();
         let witness = Arc::clone(&self.inner.witness);
         let work = move |connection: &Connection| {
+            if let Some(undoes) = new.undoes()
+                && let Some(held) = held(connection, undoes)?
+            {
+                return Ok(Err(held));
+            }
             let taken = |id: &str| rows::head_of(connection, id).map(|head| head.is_some());
             let Some(id) = id::fresh(taken)? else {
                 return Ok(Err(StorageFault {
@@ -91,7 +97,8 @@ impl Store {
                     path,
                     said: "no free run id was found".to_owned(),
                     cause: StorageCause::Internal,
-                }));
+                }
+                .into()));
             };
             let mut head = store::create(connection, &id, &new, witness.slots())?;
             hold(connection, &mut head, &holder)?;
@@ -101,13 +108,27 @@ impl Store {
         Ok(Lease::new(self, head, Recording::default()))
     }
 
+    /// Refuses while a process advances the run with id `run`, or takes it back.
+    pub async fn at_rest(&self, run: &str) -> Result<(), AcquireError> {
+        let run = run.to_owned();
+        self.given_up().await?;
+        self.read("read who has a run", move |connection| {
+            Ok(held(connection, &run)?.map_or(Ok(()), Err))
+        })
+        .await
+    }
+
+    /// Waits for leases that were dropped here: they may still be queued to be given up.
+    async fn given_up(&self) -> Result<(), StorageFault> {
+        let nothing = |_: &Connection| Ok(Ok(()));
+        let writer = &self.inner.writer;
+        writer.run("give up a run", Edge::Cheap, nothing).await
+    }
+
     /// Takes the run with id `run` for `holder`. The record is verified first: a damaged one is
     /// readable, but cannot be gone on with. A run that failed or was cancelled is open again.
     pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
-        // A lease that was dropped here may still be waiting to be given up.
-        let queue = &self.inner.writer;
-        let nothing = |_: &Connection| Ok(Ok::<_, AcquireError>(()));
-        queue.run("take a run", Edge::Cheap, nothing).await?;
+        self.given_up().await?;
         loop {
             let id = run.to_owned();
             let witness = Arc::clone(&self.inner.witness);
@@ -134,6 +155,22 @@ impl Store {
     }
 }
 
+/// Why nobody else may advance `run` now: a living process advances it, or takes it back.
+fn held(connection: &Connection, run: &str) -> rusqlite::Result<Option<AcquireError>> {
+    let mut family = rows::family(connection, run)?.into_iter();
+    Ok(family.find_map(|head| {
+        let holder = head
+            .holder
+            .filter(|holder| is_alive(holder, head.heartbeat))?;
+        let last_beat = head.heartbeat.unwrap_or_default();
+        Some(AcquireError::Held {
+            run: head.id,
+            holder: Box::new(holder),
+            heard_seconds_ago: (now_ms() - last_beat).max(0) / 1000,
+        })
+    }))
+}
+
 /// The run's row, if it is free to be taken.
 fn free(connection: &Connection, run: &str) -> rusqlite::Result<Result<Head, AcquireError>> {
     let Some(head) = rows::head_of(connection, run)? else {
@@ -141,14 +178,8 @@ fn free(connection: &Connection, run: &str) -> rusqlite::Result<Result<Head, Acq
             run: run.to_owned(),
         }));
     };
-    let alive = |holder: &&Holder| is_alive(holder, head.heartbeat);
-    if let Some(holder) = head.holder.as_ref().filter(alive) {
-        let last_beat = head.heartbeat.unwrap_or_default();
-        return Ok(Err(AcquireError::Held {
-            run: run.to_owned(),
-            holder: Box::new(holder.clone()),
-            heard_seconds_ago: (now_ms() - last_beat).max(0) / 1000,
-        }));
+    if let Some(held) = held(connection, run)? {
+        return Ok(Err(held));
     }
     let status = match lookup::undone(connection, run)? {
         Some(status) => Some(status),
@@ -159,12 +190,12 @@ fn free(connection: &Connection, run: &str) -> rusqlite::Result<Result<Head, Acq
             Err(damage) => return Ok(Err(damage.into())),
         },
     };
-    Ok(status.map_or(Ok(head), |status| {
-        Err(AcquireError::Ended {
-            run: run.to_owned(),
-            status,
-        })
-    }))
+    let run = run.to_owned();
+    if let Some(status) = status {
+        return Ok(Err(AcquireError::Ended { run, status }));
+    }
+    let undo = rows::undo_of(connection, &run)?;
+    Ok(undo.map_or(Ok(head), |undo| Err(AcquireError::TakenBack { run, undo })))
 }
 
 type Verified = (u64, Vec<JournalEntry>);

@@ -42,6 +42,11 @@ pub struct NewRun {
 }
 
 impl NewRun {
+    /// The run that it takes back, for an undo.
+    pub(crate) fn undoes(&self) -> Option<&str> {
+        self.parent.as_deref().filter(|_| self.mode == Mode::Undo)
+    }
+
     /// SHA-256 of the workflow file, in lower-case hexadecimal.
     pub fn workflow_digest(&self) -> String {
         crate::chain::digest(&self.workflow_source)

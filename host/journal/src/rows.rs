@@ -59,6 +59,23 @@ pub(crate) fn head_at(connection: &Connection, number: i64) -> rusqlite::Result<
         .query_row([number], head)
 }
 
+/// The latest undo of a run.
+pub(crate) fn undo_of(connection: &Connection, id: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT id FROM runs WHERE undoes = ?1 ORDER BY number DESC LIMIT 1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+/// A run, the run that it takes back, and the undos of either.
+pub(crate) fn family(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Head>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "{HEAD} WHERE id IN (?1, (SELECT undoes FROM runs WHERE id = ?1))
+            OR undoes IN (?1, (SELECT undoes FROM runs WHERE id = ?1))"
+    ))?;
+    statement.query_map([id], head)?.collect()
+}
+
 /// All runs, the newest first.
 pub(crate) fn heads(connection: &Connection) -> rusqlite::Result<Vec<Head>> {
     let mut statement = connection.prepare_cached(&format!("{HEAD} ORDER BY number DESC"))?;

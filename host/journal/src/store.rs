@@ -10,7 +10,7 @@ use crate::chain::GENESIS;
 use crate::durable::Edge;
 use crate::error::{LookupError, OpenError, StorageCause, StorageFault, VerifyError};
 use crate::lookup::WORKFLOW_DIGEST;
-use crate::model::{History, Mode, NewRun, Run, RunFilter, RunList, RunSummary};
+use crate::model::{History, NewRun, Run, RunFilter, RunList, RunSummary};
 use crate::rows::{self, Append, Head};
 use crate::witness::Witness;
 use crate::worker::Worker;
@@ -217,13 +217,12 @@ pub(crate) fn create(
     new: &NewRun,
     used: i64,
 ) -> rusqlite::Result<Head> {
-    let undoes = new.parent.as_ref().filter(|_| new.mode == Mode::Undo);
     connection
         .prepare_cached(
             "INSERT INTO runs (number, id, undoes, head_seq, head_hash, fence)
              SELECT max(coalesce(max(number), 0), ?4) + 1, ?1, ?2, 0, ?3, 0 FROM runs",
         )?
-        .execute(params![id, undoes, GENESIS, used])?;
+        .execute(params![id, new.undoes(), GENESIS, used])?;
     let mut head = rows::head_at(connection, connection.last_insert_rowid())?;
     let digest = new.workflow_digest();
     connection

@@ -58,7 +58,10 @@ impl Journal {
     /// The same for a run of another kind.
     pub(crate) async fn record(&self, new: NewRun) -> String {
         let lease = self.store.begin(new, Self::holder()).await.unwrap();
-        lease.run_id().to_owned()
+        let run = lease.run_id().to_owned();
+        drop(lease);
+        self.store.at_rest(&run).await.unwrap();
+        run
     }
 
     pub(crate) async fn acquire(&self, run: &str) -> Lease {

@@ -308,7 +308,10 @@ pub(super) async fn resume(
     };
     let session = Session::open(&project, &source, &target, printer).await?;
     let exit = if recorded.summary.mode == Mode::Undo {
-        let report = session.engine.resume_undo(&recorded.summary.id).await;
+        let report = session
+            .engine
+            .resume_undo(&session.workflow, &recorded.summary.id)
+            .await;
         report
             .map_err(Problem::from)
             .and_then(|report| super::undo::finish(printer, &report))

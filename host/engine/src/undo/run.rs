@@ -15,20 +15,21 @@ use crate::engine::{Engine, Held};
 use crate::error::EngineError;
 
 impl Engine {
-    /// What an undo of `run` would do.
+    /// What an undo of `run` would do. Refused while a process advances the run, or takes it back.
     pub async fn plan_undo(
         &self,
         workflow: &Workflow,
         run: &str,
         selection: &UndoSelection,
     ) -> Result<UndoPlan, EngineError> {
-        let run = self.store.run(run).await?;
+        let run = self.recorded(run).await?;
         if run.summary.mode == RunMode::Undo {
             return Err(EngineError::NotApplicable(format!(
                 "run {} is itself an undo; run the workflow again instead",
                 run.summary.id
             )));
         }
+        self.store.at_rest(&run.summary.id).await?;
         let record = self.record_of(&run.summary.id).await?;
         if let Some(open) = record.open.first() {
             return Err(EngineError::NotApplicable(format!(
@@ -68,12 +69,16 @@ impl Engine {
         let held = self
             .begin(workflow, &inputs, now, mode, parent, BTreeMap::new())
             .await?;
-        self.carry_out(plan, held, false).await
+        self.carry_out(workflow, plan, held, false).await
     }
 
     /// Goes on with an undo that was interrupted or cancelled.
-    pub async fn resume_undo(&self, run: &str) -> Result<UndoReport, EngineError> {
-        let run = self.store.run(run).await?;
+    pub async fn resume_undo(
+        &self,
+        workflow: &Workflow,
+        run: &str,
+    ) -> Result<UndoReport, EngineError> {
+        let run = self.recorded(run).await?;
         if run.summary.mode != RunMode::Undo {
             let id = &run.summary.id;
             return Err(EngineError::NotApplicable(format!(
@@ -83,11 +88,12 @@ impl Engine {
         let plan = UndoPlan::deserialize(&run.beginning.inputs)
             .map_err(|error| EngineError::Internal(error.to_string()))?;
         let held = self.hold(run).await?;
-        self.carry_out(&plan, held, true).await
+        self.carry_out(workflow, &plan, held, true).await
     }
 
     async fn carry_out(
         &self,
+        workflow: &Workflow,
         plan: &UndoPlan,
         held: Held,
         resumed: bool,
@@ -97,6 +103,10 @@ impl Engine {
         self.recall(&plan.run).await?;
         let gate = self.gate(&held);
         crash::point("begin:held");
+        let undone = self.store.run(&plan.run).await?.beginning;
+        let run = Some(plan.run.as_str());
+        let scope = self.scope(&undone.inputs, run, &undone.actor, undone.started_at);
+        let _lock = self.lock(workflow, &scope, &gate, id).await?;
         gate.events.tell(
             None,
             &Event::RunStart {

@@ -128,6 +128,89 @@ async fn a_living_holder_keeps_others_out() {
 }
 
 #[tokio::test]
+async fn a_run_and_its_undos_are_advanced_by_one_process_at_a_time() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let undo = || NewRun {
+        mode: Mode::Undo,
+        parent: Some(run.clone()),
+        ..Journal::new_run()
+    };
+    let elsewhere = Store::open(journal.path()).unwrap();
+    let held = |refused: Result<crate::Lease, AcquireError>, by: &str| {
+        assert!(
+            matches!(&refused, Err(AcquireError::Held { run, .. }) if run == by),
+            "{:?}",
+            refused.err()
+        );
+    };
+
+    let running = journal.acquire(&run).await;
+    held(elsewhere.begin(undo(), Journal::holder()).await, &run);
+    assert!(elsewhere.at_rest(&run).await.is_err());
+    assert_eq!(
+        elsewhere
+            .runs(RunFilter::default())
+            .await
+            .unwrap()
+            .runs
+            .len(),
+        1
+    );
+    drop(running);
+    journal
+        .store()
+        .begin(Journal::new_run(), Journal::holder())
+        .await
+        .unwrap();
+    journal.store().at_rest(&run).await.unwrap();
+
+    let undoing = journal
+        .store()
+        .begin(undo(), Journal::holder())
+        .await
+        .unwrap();
+    let first = undoing.run_id().to_owned();
+    held(elsewhere.acquire(&run, Journal::holder()).await, &first);
+    held(elsewhere.begin(undo(), Journal::holder()).await, &first);
+    undoing
+        .finish(Ending::Cancelled, Value::Null)
+        .await
+        .unwrap();
+    let second = journal
+        .store()
+        .begin(undo(), Journal::holder())
+        .await
+        .unwrap();
+    held(
+        elsewhere.acquire(&first, Journal::holder()).await,
+        second.run_id(),
+    );
+}
+
+#[tokio::test]
+async fn a_run_whose_undo_began_is_not_gone_on_with() {
+    let journal = Journal::new();
+    let run = journal.begin().await;
+    let undo = journal
+        .record(NewRun {
+            mode: Mode::Undo,
+            parent: Some(run.clone()),
+            ..Journal::new_run()
+        })
+        .await;
+    let Err(error) = journal.store().acquire(&run, Journal::holder()).await else {
+        panic!("its record no longer says what is there");
+    };
+    assert!(matches!(error, AcquireError::TakenBack { .. }));
+    assert!(
+        error.to_string().contains(&format!("go on with {undo}")),
+        "{error}"
+    );
+    journal.acquire(&undo).await;
+}
+
+#[tokio::test]
 async fn a_killed_run_is_interrupted_and_can_be_taken() {
     let journal = Journal::new();
     let run = journal.begin().await;
