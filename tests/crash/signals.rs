@@ -24,9 +24,9 @@ struct Running {
 }
 
 impl Running {
-    fn start(project: &Project) -> Self {
+    fn start(project: &Project, arguments: &[&str]) -> Self {
         let mut child = project
-            .command(&onboard())
+            .command(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -84,7 +84,7 @@ impl Slow {
             "/__simulator/faults",
             Some(&json!({ "method": "POST", "path": SLOW, "times": 1, "action": action })),
         );
-        let run = Running::start(&stage.project);
+        let run = Running::start(&stage.project, &onboard());
         Self {
             stage,
             simulator,
@@ -130,6 +130,56 @@ fn one_signal_ends_after_the_call_that_is_under_way() {
     }
 }
 
+/// Two applications; what is expected of the first cannot be evaluated.
+const TWO: &str = r#"
+lockkeeper = 1
+
+[workflow]
+name = "two"
+
+[steps.quick]
+plugin = "register"
+with   = { display_name = "quick" }
+expect = ["1 / (self.app_id.size() - 36) == 1"]
+
+[steps.slow]
+plugin = "register"
+with   = { display_name = "slow" }
+"#;
+
+/// A run of [`TWO`] while the second application is being created.
+fn two() -> (Project, Simulator, Running) {
+    let project = Project::new();
+    let file = project.write("two.toml", TWO);
+    let simulator = project.simulator(&[]);
+    simulator.control(
+        "POST",
+        "/__simulator/faults",
+        Some(&json!({
+            "method": "PATCH", "path": "/v1.0/applications(uniqueName='lockkeeper-slow')", "times": 1,
+            "action": { "slow_drip": { "bytes_per_second": 200 } },
+        })),
+    );
+    let run = Running::start(&project, &["run", file.to_str().unwrap()]);
+    (project, simulator, run)
+}
+
+#[test]
+fn a_value_that_cannot_be_evaluated_lets_other_steps_end_their_calls() {
+    let (project, simulator, mut run) = two();
+    let (code, said) = run.end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("LK9101"), "{said}");
+    // A call without its outcome would be for `resume` to settle, which ends where it ended.
+    let (run, status) = newest(&project, "run").unwrap();
+    assert_eq!(status, "failed");
+    let (code, report) = project.json(&["undo", &run, "--yes"]);
+    assert_eq!((code, &report["undone"]), (0, &json!(4)), "{report:#}");
+    let state = simulator.control("GET", "/__simulator/state", None);
+    let applications = state["entra"]["applications"].to_string();
+    assert!(!applications.contains("lockkeeper-slow"), "{applications}");
+}
+
 /// The service names ten minutes to wait; nobody waits so long for a run that is asked to stop.
 #[test]
 fn one_signal_ends_a_wait_that_the_service_asks_for() {
@@ -150,7 +200,7 @@ fn one_signal_ends_a_wait_that_the_service_asks_for() {
 #[test]
 fn one_signal_ends_the_wait_for_a_lock() {
     let mut first = Slow::new();
-    let mut second = Running::start(&first.stage.project);
+    let mut second = Running::start(&first.stage.project, &onboard());
     second.said("which holds the lock");
     second.signal(Signal::SIGINT);
     let (code, said) = second.end();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use lockkeeper_gate::{Event, Halt, Mode, RunGate, Settle};
-use lockkeeper_journal::{Durable, Fault, Started, StepEnd};
+use lockkeeper_journal::{Durable, Fault, Finished, Started, StepEnd};
 use lockkeeper_types::{Type, Value, secret, unknown};
 use lockkeeper_workflow::{Backoff, Decision, Diagnostic, Scope, Step, Workflow};
 use time::OffsetDateTime;
@@ -59,6 +59,21 @@ struct Progress {
     /// The steps that a plan cannot decide about.
     postponed: BTreeSet<String>,
     outstanding: usize,
+    /// Why nothing more is started.
+    stopped: Option<Stopped>,
+}
+
+impl Progress {
+    /// Lets what is under way go on to its end, so that no call is left without its outcome, and
+    /// starts nothing more. Without a record or events everything ends at once.
+    fn stop(&mut self, why: Stopped) -> Result<(), Stopped> {
+        match (&why, &self.stopped) {
+            (Stopped::Halted(Halt::Journal(_) | Halt::Events(_)), _) => return Err(why),
+            (_, None | Some(Stopped::Halted(Halt::Cancelled))) => self.stopped = Some(why),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl Schedule<'_> {
@@ -107,11 +122,16 @@ impl Schedule<'_> {
         let order = self.workflow.order();
         let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         loop {
-            if progress.failed.is_empty() {
-                self.start_ready(&order, durable, scope, progress, &running)
-                    .await?;
+            if progress.failed.is_empty() && progress.stopped.is_none() {
+                let started = self.start_ready(&order, durable, scope, progress, &running);
+                if let Err(why) = started.await {
+                    progress.stop(why)?;
+                }
             }
             if progress.outstanding == 0 {
+                if let Some(why) = progress.stopped.take() {
+                    return Err(why);
+                }
                 if progress.failed.is_empty() {
                     return Ok(());
                 }
@@ -123,8 +143,11 @@ impl Schedule<'_> {
                 for (step, _) in std::mem::take(&mut progress.failed) {
                     progress.automatic.remove(&step);
                     let step = self.step(&step)?;
-                    self.start(step, Duration::ZERO, durable, scope, progress, &running)
-                        .await?;
+                    let pause = Duration::ZERO;
+                    let started = self.start(step, pause, durable, scope, progress, &running);
+                    if let Err(why) = started.await {
+                        progress.stop(why)?;
+                    }
                 }
                 continue;
             }
@@ -150,20 +173,22 @@ impl Schedule<'_> {
                 };
                 durable.next_step(Box::pin(completion)).await
             };
-            let finished = match (next, halted) {
-                (Err(_), Some(halt)) => return Err(Stopped::Halted(halt)),
-                (next, _) => next.map_err(halted_by)?,
+            let taken = match (next, halted) {
+                // Its end is not recorded: whoever goes on with the run runs it from its record.
+                (Err(_), Some(halt)) => {
+                    progress.outstanding -= 1;
+                    Err(Stopped::Halted(halt))
+                }
+                (next, _) => {
+                    let Finished { end, replayed } = next.map_err(halted_by)?;
+                    progress.outstanding -= 1;
+                    self.take(end, replayed, durable, scope, progress, &running)
+                        .await
+                }
             };
-            progress.outstanding -= 1;
-            self.take(
-                finished.end,
-                finished.replayed,
-                durable,
-                scope,
-                progress,
-                &running,
-            )
-            .await?;
+            if let Err(why) = taken {
+                progress.stop(why)?;
+            }
         }
     }
 
@@ -399,7 +424,9 @@ impl Schedule<'_> {
             Attempted::Failed(failure) => failure,
         };
         let automatic = progress.automatic.get(&name).copied().unwrap_or_default();
-        let again = automatic < step.retry.max && worth_another(step, &failure);
+        let again = progress.stopped.is_none()
+            && automatic < step.retry.max
+            && worth_another(step, &failure);
         if !replayed {
             self.run
                 .events
