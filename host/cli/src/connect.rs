@@ -1,5 +1,6 @@
 //! From a target's name to a connected cloud, starting the simulator when that is the target.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::args;
-use crate::exit::{Exit, Problem};
 use crate::config::Place;
+use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::project::Project;
 
@@ -221,7 +222,7 @@ async fn simulated(
             client_id: Some(operator.client_id),
             secret: Some(SecretSource::Value(secret)),
         },
-        databricks_rate: Some(10_000),
+        databricks_rate: NonZeroU32::new(10_000),
         endpoints: Some(endpoints),
         ..Target::default()
     };

@@ -13,6 +13,9 @@ use crate::request::Service;
 /// Longest text from a service that is passed on, in bytes.
 const LONGEST: usize = 2048;
 
+/// The longest that a service is waited for, whatever it asks: no time can be added to for ever.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// An error answer, read but not yet judged.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -64,7 +67,8 @@ pub(crate) fn read(
         .or_else(|| {
             header("retry-after").map(|text| Duration::from_secs(text.trim().parse().unwrap_or(1)))
         });
-    answer.retry_after = asked.or(answer.retry_after);
+    let asked = asked.or(answer.retry_after);
+    answer.retry_after = asked.map(|asked| asked.min(LONGEST_WAIT));
     answer
 }
 

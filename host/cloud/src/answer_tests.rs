@@ -231,6 +231,9 @@ fn retry_after_forms() {
         Some(Duration::from_millis(250))
     );
     assert_eq!(wait("x-other", "7"), None);
+    let day = Some(Duration::from_hours(24));
+    assert_eq!(wait("retry-after", &u64::MAX.to_string()), day);
+    assert_eq!(wait("retry-after-ms", &u64::MAX.to_string()), day);
 }
 
 #[test]

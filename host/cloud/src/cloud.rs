@@ -1,6 +1,7 @@
 //! The client of all services of one target.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -276,7 +277,10 @@ impl Cloud {
                 .unwrap_or_else(PoisonError::into_inner);
             let new = || match request.service {
                 Service::Databricks | Service::DatabricksAccount => Bucket::new(
-                    self.inner.target.databricks_rate.unwrap_or(DATABRICKS_RATE),
+                    self.inner
+                        .target
+                        .databricks_rate
+                        .map_or(DATABRICKS_RATE, NonZeroU32::get),
                     DATABRICKS_BURST,
                 ),
                 _ => Bucket::new(OTHER_RATE, OTHER_RATE * 2),

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
@@ -108,7 +109,7 @@ async fn a_wait_ends_when_nobody_wants_to_wait_any_more() {
 async fn a_wait_for_the_rate_limit_ends_so_too() {
     let server = Server::plain(|_, _| Fate::json(200, &json!({}))).await;
     let target = Target {
-        databricks_rate: Some(1),
+        databricks_rate: NonZeroU32::new(1),
         ..databricks(&server).target().clone()
     };
     let cloud = connect(target);

@@ -63,7 +63,7 @@ impl Bench {
                 client_id: Some(operator.client_id),
                 secret: Some(SecretSource::Value(SecretString::new(secret))),
             },
-            databricks_rate: Some(1_000_000),
+            databricks_rate: std::num::NonZeroU32::new(1_000_000),
             endpoints: Some(Endpoints {
                 resolve_to: simulator.https_address(),
                 ca_pem: simulator.ca_pem().to_owned(),

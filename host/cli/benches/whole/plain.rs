@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path as File;
 
 use lockkeeper_cloud::{
@@ -46,7 +47,7 @@ pub(crate) fn main(script: &File, serving: &File, key: &File) {
             client_id: Some(operator.client_id),
             secret: Some(SecretSource::Value(SecretString::new(secret))),
         },
-        databricks_rate: Some(10_000),
+        databricks_rate: NonZeroU32::new(10_000),
         endpoints: Some(Endpoints {
             resolve_to: serving.https,
             ca_pem: serving.ca_pem,

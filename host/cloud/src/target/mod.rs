@@ -5,6 +5,7 @@ mod resolve;
 mod settings;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
@@ -35,7 +36,7 @@ pub struct Target {
     /// Which Azure cloud.
     pub cloud: AzureCloud,
     /// Requests per second to Databricks; 15 when left out, as in the vendor's SDKs.
-    pub databricks_rate: Option<u32>,
+    pub databricks_rate: Option<NonZeroU32>,
     /// Sends every host name to one address, with one trusted authority: the simulator.
     pub endpoints: Option<Endpoints>,
 }

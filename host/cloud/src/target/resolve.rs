@@ -72,7 +72,7 @@ pub(crate) fn resolve(
     {
         target.databricks_rate = Some(rate.parse().map_err(|_| ConfigError::Invalid {
             field: "databricks_rate",
-            reason: "is not a whole number of requests per second".to_owned(),
+            reason: "is not a whole number of requests per second, at least 1".to_owned(),
         })?);
     }
 

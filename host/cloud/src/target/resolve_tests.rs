@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use super::*;
 
@@ -283,7 +284,7 @@ fn clouds_and_rates() {
     .unwrap();
     assert_eq!(
         (target.cloud, target.databricks_rate),
-        (AzureCloud::UsGovernment, Some(7))
+        (AzureCloud::UsGovernment, NonZeroU32::new(7))
     );
     assert!(
         resolve(

@@ -127,7 +127,14 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<Token, Failure> {
         let slot = self.slot(audience, tenant);
-        let mut cached = slot.lock().await;
+        let Ok(mut cached) = tokio::time::timeout_at(deadline, slot.lock()).await else {
+            return Err(Failure::not_sent(
+                &token_request(audience),
+                Class::Unavailable,
+                "timeout",
+                "another request waits for the same token, and has no answer yet",
+            ));
+        };
         if let Some(kept) = cached.as_ref()
             && kept
                 .stale

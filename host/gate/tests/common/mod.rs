@@ -63,7 +63,7 @@ impl Clouds {
                 ca_pem: simulator.ca_pem().to_owned(),
             }),
             // The simulator needs no sparing.
-            databricks_rate: Some(1000),
+            databricks_rate: std::num::NonZeroU32::new(1000),
             ..Target::default()
         };
         Self {
