@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::death::{self, Death};
 use crate::stage::{APP, Stage, entries, newest, onboard, run_keys};
@@ -181,4 +181,48 @@ fn an_issued_secret_outlives_the_process() {
     // Nobody knows whether what was answered is kept: it is revoked, and another one is issued.
     let (simulator, _) = put_after_death_at(&stage, &format!("{issued_at}:done"));
     assert_eq!(issued(&simulator), 2);
+}
+
+#[test]
+fn an_issued_secret_that_cannot_be_looked_for_is_not_taken_for_refused() {
+    let stage = Stage::onboarded();
+    let issued_at = point(&stage.project, "outcome", "entra/credentials.add-password");
+    let stage = Stage::new();
+    let simulator = stage.set();
+    let project = &stage.project;
+    let death = Death::At(format!("{issued_at}:done"));
+    death::die(project, &simulator, &onboard(), &death);
+    let (run, _) = newest(project, "run").unwrap();
+
+    // The operator's right to read has been taken away meanwhile.
+    let denied = json!({
+        "method": "GET", "path": "/v1.0/applications/**", "times": 1,
+        "action": { "status": { "status": 403 } },
+    });
+    simulator.control("POST", "/__simulator/faults", Some(&denied));
+    let ran = project.run(&["resume", &run]);
+    assert_eq!(ran.code(), 4, "{}", ran.stderr());
+    assert!(
+        ran.stderr()
+            .contains("whether `entra/credentials.add-password` on"),
+        "{}",
+        ran.stderr()
+    );
+    let undo = project.run(&["undo", &run, "--yes"]);
+    assert_eq!(undo.code(), 2, "{}", undo.stderr());
+    assert!(
+        undo.stderr().contains("settles it first"),
+        "{}",
+        undo.stderr()
+    );
+
+    project.ok(&["resume", &run]);
+    assert_eq!(
+        application(&simulator)["passwords"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(issued(&simulator), 2, "the lost one was revoked");
 }

@@ -96,6 +96,7 @@ impl Attempt {
                 bytes: self.own_seed(),
                 started_at: self.started_at.into(),
             };
+            let under_way = gate.under_way();
             let (host, inputs) = (AtGate(gate), self.inputs.clone());
             let ran = async {
                 match self.adopts.clone() {
@@ -104,6 +105,9 @@ impl Attempt {
                 }
             };
             let Ok(ran) = tokio::time::timeout_at((deadline + GRACE).into(), ran).await else {
+                if let Some(halt) = under_way.given_up() {
+                    return Err(halt);
+                }
                 break Attempted::Failed(timed_out(timeout));
             };
             let gate = ran.host.0;

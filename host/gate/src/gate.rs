@@ -10,7 +10,7 @@ mod run;
 mod write;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockkeeper_cloud::{Class as FailureClass, Cloud, Failure};
@@ -23,7 +23,8 @@ pub use record::{Ended, Intent, recorded};
 pub use run::{Mode, RunGate};
 
 use crate::call::Call;
-use crate::event::{Event, ListenerError};
+use crate::definition::own_failure;
+use crate::event::{CallEvent, Event, ListenerError};
 use crate::operation::{Class, Object, Observed};
 use crate::operations;
 use crate::policy::{Grants, Use};
@@ -59,6 +60,38 @@ pub enum Halt {
         failure: Box<Failure>,
     },
 }
+
+/// The write of a step that is under way: its intent is on disk, its outcome is not.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay(Arc<Mutex<Option<CallEvent>>>);
+
+impl UnderWay {
+    fn set(&self, write: Option<CallEvent>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = write;
+    }
+
+    /// How a step ends that is given up now, if a write is under way: not for good, since whoever
+    /// goes on with the run finds out what became of the write.
+    pub fn given_up(&self) -> Option<Halt> {
+        let write = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        let failure = own_failure(
+            FailureClass::Unavailable,
+            &write.operation,
+            "StepTimeout",
+            "the step's time was up before its outcome was known",
+        );
+        Some(Halt::Unknown {
+            operation: write.operation,
+            object: write.object.name,
+            failure: Box::new(failure),
+        })
+    }
+}
+
 /// After creating something, reads this often in a row must see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settle {
@@ -84,6 +117,7 @@ pub struct StepGate {
     position: u64,
     changes: u64,
     notes: Vec<String>,
+    under_way: UnderWay,
 }
 
 impl StepGate {
@@ -121,7 +155,13 @@ impl StepGate {
             position: 0,
             changes: 0,
             notes: Vec::new(),
+            under_way: UnderWay::default(),
         }
+    }
+
+    /// The write that is under way, also when the gate itself is busy with it.
+    pub fn under_way(&self) -> UnderWay {
+        self.under_way.clone()
     }
 
     /// How many writes the step has made that changed something.

@@ -7,9 +7,10 @@ use lockkeeper_types::Value;
 
 use super::run::RunGate;
 use crate::call::Call;
-use crate::definition::Definition;
+use crate::definition::{Definition, own_failure};
 use crate::event::Event;
-use crate::operation::{Class, Context};
+use crate::operation::{Class, Context, Observed};
+use crate::undo::Written;
 
 /// The longest the gate waits for something this run made to become visible.
 const VISIBILITY: Duration = Duration::from_mins(5);
@@ -26,13 +27,27 @@ pub(super) async fn perform(
 ) -> Result<Value, Failure> {
     let mut pause = Pause::default();
     loop {
-        let sent = visible(run, step, call, deadline, || async {
-            if lost && let Some(output) = reconcile(definition, call, context).await? {
-                return Ok(output);
+        let looked = if lost {
+            visible(run, step, call, deadline, || {
+                reconcile(definition, call, context)
+            })
+            .await
+        } else {
+            Ok(None)
+        };
+        let sent = match looked {
+            Ok(Some(output)) => return Ok(output),
+            Ok(None) => {
+                visible(run, step, call, deadline, || {
+                    definition.send(&call.arguments, context)
+                })
+                .await
             }
-            definition.send(&call.arguments, context).await
-        })
-        .await;
+            Err(failure) => Err(Failure {
+                sent: Sent::NotSent,
+                ..failure
+            }),
+        };
         let failure = match sent {
             Ok(output) => return Ok(output),
             Err(failure) => failure,
@@ -40,18 +55,33 @@ pub(super) async fn perform(
         if failure.is_stopped() {
             return Err(failure);
         }
-        if failure.sent == Sent::MaybeHandled {
-            lost = true;
-        } else if !lost || failure.class != FailureClass::Unavailable {
+        let again = failure.sent == Sent::MaybeHandled
+            || lost
+                && match failure.class {
+                    FailureClass::Unavailable | FailureClass::Throttled => true,
+                    // It may be what the lost request made, and be seen in a moment.
+                    FailureClass::Conflict => {
+                        matches!(definition.class(), Class::Create | Class::Issue)
+                    }
+                    _ => false,
+                };
+        // Only an answer tells anything about the lost request before it.
+        let failure = if lost && failure.sent == Sent::NotSent {
+            untold(failure)
+        } else {
+            failure
+        };
+        if !again {
             return Err(failure);
         }
+        lost = true;
         if run.cancellation.is_set() {
             return Err(failure.stopped());
         }
         let Some(delay) = pause.next_within(deadline.min(Instant::now() + VISIBILITY)) else {
-            return Err(Failure {
-                sent: Sent::MaybeHandled,
-                ..failure
+            return Err(match failure.class {
+                FailureClass::Conflict => failure,
+                _ => untold(failure),
             });
         };
         // A broken listener is noticed at the next event that the journal waits for.
@@ -67,6 +97,14 @@ pub(super) async fn perform(
             },
         );
         run.cancellation.sleep(delay).await;
+    }
+}
+
+/// A failure after which nobody can tell whether the service acted.
+fn untold(failure: Failure) -> Failure {
+    Failure {
+        sent: Sent::MaybeHandled,
+        ..failure
     }
 }
 
@@ -121,6 +159,41 @@ where
             },
         );
         run.cancellation.sleep(delay).await;
+    }
+}
+
+impl RunGate {
+    /// [Looks](Self::look) again and again until what it sees is `expected` or the time is up: services answer reads
+    /// from replicas.
+    pub async fn look_until(
+        &self,
+        written: &Written,
+        deadline: Instant,
+        expected: impl Fn(&Value) -> bool,
+    ) -> Result<Observed, Failure> {
+        let mut pause = Pause::default();
+        loop {
+            let now = self.look(written).await?;
+            if expected(now.as_ref().unwrap_or(&Value::Null)) {
+                return Ok(now);
+            }
+            let Some(delay) = pause.next_within(deadline) else {
+                return Ok(now);
+            };
+            let waiting = Event::Waiting {
+                operation: written.call.operation.clone(),
+                reason: "what was taken back is still to be seen".to_owned(),
+                delay,
+            };
+            let _ = self.events.tell(Some(&written.step), &waiting);
+            self.cancellation.sleep(delay).await;
+            if self.cancellation.is_set() {
+                let message = "what was taken back was still to be seen";
+                let operation = &written.call.operation;
+                let class = FailureClass::NotYetVisible;
+                return Err(own_failure(class, operation, "NotYetGone", message).stopped());
+            }
+        }
     }
 }
 

@@ -54,7 +54,9 @@ impl StepGate {
             Ok(intended) => intended,
             Err(failure) => return Ok(Err(failure)),
         };
+        self.under_way.set(Some(passage.event.clone()));
         let (result, replayed) = self.carry_out(&passage, replayed).await?;
+        self.under_way.set(None);
         self.seen.remove(&passage.event.object);
         if let Ok(output) = &result {
             self.run.remember_made(output);
