@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::support::Project;
-use crate::world::{change, job, principal, push, requests, run, state, variants, writes_since};
+use crate::world::{
+    change, job, principal, push, requests, run, state, variants, with, writes_since,
+};
 
 type Change = fn(&mut Value);
 
@@ -98,6 +100,33 @@ fn each_kind_of_drift_is_named() {
     }
     assert_eq!(writes_since(&project, seen), Vec::<String>::new());
     project.ok(&["drift", "onboard"]);
+}
+
+#[test]
+fn what_a_run_found_as_an_earlier_one_left_it_is_compared_as_well() {
+    let project = Project::new();
+    let [plain, _] = variants(&project);
+    run(&project, &plain);
+    let again = run(&project, &plain);
+    project.ok(&["drift", "onboard"]);
+    change(&project, |cloud| cloud["databricks"]["jobs"] = json!({}));
+    let (code, report) = project.json(&["drift", "onboard"]);
+    assert_eq!((code, &report["run"]), (7, &json!(again)), "{report:#}");
+    assert_eq!(report["differences"][0]["object"]["kind"], "job");
+    let (_, plan) = project.json(&with("plan", &plain));
+    assert_eq!(
+        plan["changed_outside"]["differences"],
+        report["differences"]
+    );
+
+    project.json(&["undo", &again, "--yes"]);
+    let undone = project.run(&["drift", &again]);
+    assert_eq!(undone.code(), 2, "{}", undone.stderr());
+    assert!(
+        undone.stderr().contains("has been taken back"),
+        "{}",
+        undone.stderr()
+    );
 }
 
 #[test]

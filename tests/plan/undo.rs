@@ -112,6 +112,24 @@ fn what_was_deleted_is_purged_on_request() {
     run(&project, &storage);
 }
 
+/// Reads lag behind writes here, as at the services themselves.
+#[test]
+fn an_undo_waits_until_it_sees_that_what_it_deleted_is_gone() {
+    let project = Project::new();
+    let [plain, _] = variants(&project);
+    let id = run(&project, &plain);
+    let _simulator = project.simulator(&["--profile", "typical"]);
+    // Entra shows a deleted principal for a minute, so that step stays out of this.
+    let arguments = ["undo", &id, "--yes", "--keep", "register"];
+    let ran = project.ok(&arguments);
+    assert!(
+        ran.stderr()
+            .contains("what was taken back is still to be seen"),
+        "{}",
+        ran.stderr()
+    );
+}
+
 #[test]
 fn nobody_to_ask_means_nothing_is_taken_back() {
     let project = Project::new();
@@ -162,6 +180,30 @@ fn an_undo_is_made_once() {
         of_undo.stderr()
     );
     assert_eq!(writes_since(&project, seen), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_run_did_is_only_looked_for_at_its_own_target() {
+    let project = Project::new();
+    project.ok(&["init"]);
+    let [plain, _] = variants(&project);
+    let id = &run(&project, &plain);
+    let config = project.path().join("lockkeeper.toml");
+    let text = std::fs::read_to_string(&config).unwrap() + "\n[targets.other]\nsim = true\n";
+    std::fs::write(&config, text).unwrap();
+    let before = state(&project);
+    for command in [&["undo", id, "--yes"][..], &["drift", id], &["resume", id]] {
+        let ran = project.run(&[command, &["--target", "other"]].concat());
+        assert_eq!(ran.code(), 2, "{command:?}\n{}", ran.stderr());
+        assert!(
+            ran.stderr().contains("began with another target, `sim`"),
+            "{command:?}\n{}",
+            ran.stderr()
+        );
+    }
+    assert_same(&state(&project), &before);
+    let (code, _) = project.json(&["undo", id, "--yes"]);
+    assert_eq!(code, 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lockkeeper_cloud::Failure;
 use lockkeeper_gate::{Class, Object, Record, RunGate, Written};
+use lockkeeper_journal::{LookupError, Mode, Run, RunFilter, RunSummary, Status};
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +12,54 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 
 impl Engine {
-    /// What changed since `run` in the objects that it wrote. Sends reads only.
+    /// What changed since `run` in the objects that it wrote, or that it found as earlier runs of
+    /// the same left them. Sends reads only.
     pub async fn drift(&self, run: &str) -> Result<Vec<Difference>, EngineError> {
-        let run = self.store.run(run).await?;
-        let record = self.record_of(&run.summary.id).await?;
-        Ok(differences(&self.looking_gate(&run.summary.id), &record).await?)
+        let run = self.recorded(run).await?;
+        let id = &run.summary.id;
+        self.store.at_rest(id).await?;
+        if run.summary.status == Status::Undone {
+            return Err(EngineError::NotApplicable(format!(
+                "run {id} has been taken back, so nothing of it is left to compare"
+            )));
+        }
+        let mut record = Record::default();
+        for like in self.runs_like(&run).await?.iter().rev() {
+            record.written.extend(self.record_of(like).await?.written);
+        }
+        record.written.extend(self.record_of(id).await?.written);
+        Ok(differences(&self.looking_gate(id), &record).await?)
     }
+
+    /// The ids of the runs before `run` of the same workflow with the same inputs at the same
+    /// target, as far as they have not been taken back, the newest first.
+    async fn runs_like(&self, run: &Run) -> Result<Vec<String>, EngineError> {
+        let filter = RunFilter {
+            workflow: Some(run.summary.workflow.clone()),
+            ..RunFilter::default()
+        };
+        let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
+        let newer = |other: &RunSummary| other.id != run.summary.id;
+        let mut like = Vec::new();
+        for earlier in listed.runs.into_iter().skip_while(newer).skip(1) {
+            if counts(&earlier, &self.target)
+                && self.store.run(&earlier.id).await?.beginning.inputs == run.beginning.inputs
+            {
+                like.push(earlier.id);
+            }
+        }
+        Ok(like)
+    }
+}
+
+/// Whether what a run at `target` left should still be there.
+pub(crate) fn counts(run: &RunSummary, target: &str) -> bool {
+    run.mode == Mode::Run
+        && run.target == target
+        && !matches!(
+            run.status,
+            Status::Undone | Status::PartlyUndone | Status::Running
+        )
 }
 
 /// A field that is not as the run left it.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lockkeeper_gate::{Change, Events, Mode, Plan, PlannedCall, RunGate, Secrets};
-use lockkeeper_journal::{LookupError, Memory, Mode as RunMode, RunFilter, Status};
+use lockkeeper_journal::{LookupError, Memory, RunFilter};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Scope, Workflow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::drift::Difference;
+use crate::drift::{Difference, counts};
 use crate::engine::{Engine, digest};
 use crate::error::EngineError;
 use crate::report::StepReport;
@@ -116,14 +116,9 @@ impl Engine {
         };
         let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
         for summary in listed.runs {
-            let lasts = !matches!(
-                summary.status,
-                Status::Undone | Status::PartlyUndone | Status::Running
-            );
-            if summary.mode != RunMode::Run || summary.target != self.target || !lasts {
-                continue;
-            }
-            if self.store.run(&summary.id).await?.beginning.inputs == *inputs {
+            if counts(&summary, &self.target)
+                && self.store.run(&summary.id).await?.beginning.inputs == *inputs
+            {
                 let differences = self.drift(&summary.id).await?;
                 return Ok(Some(ChangedOutside {
                     since: summary.id,

@@ -14,6 +14,16 @@ use crate::drift::items;
 /// How long a whole undo may take.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
+/// How long services may take to show that something was taken back.
+const SETTLING: Duration = Duration::from_mins(5);
+
+/// The pauses before another try when another writer was faster.
+const CONFLICT_PAUSES: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
 /// Which steps to take back.
 #[derive(Clone, Debug, Default)]
 pub struct UndoSelection {
@@ -198,10 +208,7 @@ pub(crate) async fn carry_out(
     let mut left: Vec<LeftBehind> = Vec::new();
     let mut undone = 0;
     for (written, call) in plan.calls() {
-        if let Err(error) = at_gate
-            .call(&call.operation, call.arguments.clone())
-            .await?
-        {
+        if let Err(error) = take_back(&mut at_gate, &gate, call).await? {
             left.push(LeftBehind {
                 step: written.step.clone(),
                 object: about(written),
@@ -212,42 +219,8 @@ pub(crate) async fn carry_out(
             undone += 1;
         }
     }
-    for item in &plan.items {
-        let (reason, expected) = match &item.state {
-            UndoState::Ready(_) => match gate.look(&item.written).await {
-                // Gone, or as it was: proven.
-                Ok(now) if is_taken_back(&item.written, &now.clone().unwrap_or_default()) => {
-                    match item.written.call.stays() {
-                        Some(reason) => (reason.to_owned(), true),
-                        None => continue,
-                    }
-                }
-                Ok(_) if plan.older_write_of_same_object(item) => continue,
-                Ok(_) if left.iter().any(|left| left.object == about(&item.written)) => continue,
-                Ok(Some(_)) => (
-                    "it is still there, or not as it was before".to_owned(),
-                    false,
-                ),
-                Ok(None) if plan.went_with_what_the_step_made(item) => continue,
-                Ok(None) => ("it was there before and is gone now".to_owned(), false),
-                Err(failure) if gate.has_stopped(&failure) => return Err(Halt::Cancelled),
-                Err(failure) => (
-                    format!("whether it is gone cannot be told: {failure}"),
-                    false,
-                ),
-            },
-            UndoState::Changed { .. } => ("somebody changed it since".to_owned(), false),
-            UndoState::Impossible(reason) => (reason.clone(), true),
-            UndoState::Kept => ("kept, as asked".to_owned(), true),
-            UndoState::Done => continue,
-        };
-        left.push(LeftBehind {
-            step: item.written.step.clone(),
-            object: about(&item.written),
-            reason,
-            expected,
-        });
-    }
+    let unproven = look_again(&gate, plan, &left).await?;
+    left.extend(unproven);
     let mut remains = Vec::new();
     for (written, call) in plan.calls() {
         let Some(purge) = call.purge() else { continue };
@@ -286,6 +259,84 @@ pub(crate) async fn carry_out(
         left,
         remains,
     })
+}
+
+/// What is not proven to be taken back, besides what `failed`: an undo ends with another look.
+async fn look_again(
+    gate: &RunGate,
+    plan: &UndoPlan,
+    failed: &[LeftBehind],
+) -> Result<Vec<LeftBehind>, Halt> {
+    let mut unproven = Vec::new();
+    let settled = Instant::now() + SETTLING;
+    for item in &plan.items {
+        let failed = failed
+            .iter()
+            .any(|left| left.object == about(&item.written));
+        let accounted_for = |now: &Value| {
+            failed
+                || is_taken_back(&item.written, now)
+                || plan.older_write_of_same_object(item)
+                || now.is_null() && plan.went_with_what_the_step_made(item)
+        };
+        let looked = gate.look_until(&item.written, settled, accounted_for);
+        let (reason, expected) = match &item.state {
+            UndoState::Ready(_) => match looked.await {
+                // Gone, or as it was: proven.
+                Ok(now) if is_taken_back(&item.written, &now.clone().unwrap_or_default()) => {
+                    match item.written.call.stays() {
+                        Some(reason) => (reason.to_owned(), true),
+                        None => continue,
+                    }
+                }
+                Ok(_) if plan.older_write_of_same_object(item) => continue,
+                Ok(_) if failed => continue,
+                Ok(Some(_)) => (
+                    "it is still there, or not as it was before".to_owned(),
+                    false,
+                ),
+                Ok(None) if plan.went_with_what_the_step_made(item) => continue,
+                Ok(None) => ("it was there before and is gone now".to_owned(), false),
+                Err(failure) if gate.has_stopped(&failure) => return Err(Halt::Cancelled),
+                Err(failure) => (
+                    format!("whether it is gone cannot be told: {failure}"),
+                    false,
+                ),
+            },
+            UndoState::Changed { .. } => ("somebody changed it since".to_owned(), false),
+            UndoState::Impossible(reason) => (reason.clone(), true),
+            UndoState::Kept => ("kept, as asked".to_owned(), true),
+            UndoState::Done => continue,
+        };
+        unproven.push(LeftBehind {
+            step: item.written.step.clone(),
+            object: about(&item.written),
+            reason,
+            expected,
+        });
+    }
+    Ok(unproven)
+}
+
+/// Makes one call of an undo; again when another writer was faster.
+async fn take_back(
+    at_gate: &mut StepGate,
+    gate: &RunGate,
+    call: &Call,
+) -> Result<Result<Value, Value>, Halt> {
+    let mut pauses = CONFLICT_PAUSES.iter();
+    loop {
+        let taken = at_gate
+            .call(&call.operation, call.arguments.clone())
+            .await?;
+        let is_conflict = |error: &Value| error.get("conflict").is_some();
+        match pauses.next() {
+            Some(pause) if taken.as_ref().is_err_and(is_conflict) => {
+                gate.cancellation.sleep(*pause).await;
+            }
+            _ => return Ok(taken),
+        }
+    }
 }
 
 /// Whether an object in the state `now` shows nothing of the write any more. Of a list, that is
