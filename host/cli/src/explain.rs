@@ -17,9 +17,10 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 /// Codes that end a step.
-const STEP_CODES: [&str; 18] = [
+const STEP_CODES: [&str; 19] = [
     "LK9102", "LK9002", "LK9003", "LK9004", "LK9005", "LK9006", "LK9007", "LK9501", "LK9502",
-    "LK9503", "LK9504", "LK9505", "LK9506", "LK9507", "LK9508", "LK9509", "LK9520", "LK9521",
+    "LK9503", "LK9504", "LK9505", "LK9506", "LK9507", "LK9508", "LK9509", "LK9510", "LK9520",
+    "LK9521",
 ];
 
 /// A recorded code as one of those this version knows.

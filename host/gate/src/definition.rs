@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use lockkeeper_cloud::{Class as FailureClass, Failure, Method, Sent};
-use lockkeeper_types::Value;
+use lockkeeper_types::{Value, clean};
 
 use crate::Call;
 use crate::operation::{Class, Context, Inverse, Object, Observed, Placeholders, Read, Write};
@@ -97,6 +97,9 @@ impl<W: Write> Default for WriteDefinition<W> {
     }
 }
 
+/// How much of what a plugin says, or of what is said about its calls, is kept, in characters.
+pub(crate) const SAID_CHARS: usize = 2_000;
+
 /// A failure that no service gave: `code` is lockkeeper's own.
 pub fn own_failure(
     class: FailureClass,
@@ -113,7 +116,7 @@ pub fn own_failure(
         status: None,
         code: code.to_owned(),
         detail_codes: Vec::new(),
-        message: message.into(),
+        message: clean(&message.into(), SAID_CHARS),
         request_id: None,
         retry_after: None,
         sent: Sent::NotSent,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lockkeeper_types::{Import, Value};
+use lockkeeper_types::{Import, Value, clean};
 use serde::Deserialize;
 
 use crate::operations;
@@ -391,6 +391,9 @@ impl Grants {
     }
 }
 
+/// How much is shown of an argument, in characters.
+const VALUE_CHARS: usize = 200;
+
 /// The arguments that an expression looks at, for people.
 fn about(expression: &str, arguments: &Value) -> String {
     let named: Vec<String> = arguments
@@ -398,7 +401,7 @@ fn about(expression: &str, arguments: &Value) -> String {
         .into_iter()
         .flatten()
         .filter(|(name, _)| expression.contains(&format!("call.{name}")))
-        .map(|(name, value)| format!("call.{name} = {value}"))
+        .map(|(name, value)| format!("call.{name} = {}", clean(&value.to_string(), VALUE_CHARS)))
         .collect();
     if named.is_empty() {
         "its arguments".to_owned()
@@ -407,13 +410,13 @@ fn about(expression: &str, arguments: &Value) -> String {
     }
 }
 
-/// Whether a grant's `when` holds; an expression that cannot be evaluated does not.
-fn holds(expression: &str, arguments: &Value) -> bool {
-    let Ok(program) = cel::Program::compile(expression) else {
 /// How many bytes a grant's `when` may have. The `cel` crate recurses over a chain of operators; half
 /// as many of them are evaluated in half of a thread's 2 MiB of stack in a debug build.
 const LONGEST_WHEN: usize = 2_000;
 
+/// Whether a grant's `when` holds; an expression that cannot be evaluated does not.
+fn holds(expression: &str, arguments: &Value) -> bool {
+    let Ok(program) = cel::Program::compile(expression) else {
         return false;
     };
     let mut context = cel::Context::default();
@@ -522,9 +525,6 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_knows_utc_and_offsets() {
-        let call = json!({ "expires": "2030-01-01T23:30:00Z" });
-    #[test]
     fn a_condition_is_bounded_and_whatever_is_taken_can_be_evaluated() {
         let chain = |count: usize| format!("1{} == 1", "+1".repeat(count));
         let parse = |condition: String| {
@@ -546,6 +546,9 @@ mod tests {
         assert!(!evaluated.unwrap().join().unwrap());
     }
 
+    #[test]
+    fn a_condition_knows_utc_and_offsets() {
+        let call = json!({ "expires": "2030-01-01T23:30:00Z" });
         let hour = |zone: &str, hour: i32| {
             let condition = format!("timestamp(call.expires).getHours('{zone}') == {hour}");
             holds(&condition, &call)

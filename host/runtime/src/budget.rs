@@ -24,6 +24,8 @@ pub struct Budget {
     pub host_calls: u64,
     /// Bytes that one host call may carry, arguments and answer each.
     pub host_call_bytes: usize,
+    /// Bytes that all host calls of the run may carry, arguments and answers.
+    pub host_bytes: usize,
     /// Bytes of the outputs or the error that `run` returns.
     pub result_bytes: usize,
     /// Bytes of standard output and error that are kept; the rest is dropped and counted.
@@ -40,6 +42,7 @@ impl Default for Budget {
             handles: 1_000,
             host_calls: 10_000,
             host_call_bytes: 4 << 20,
+            host_bytes: 64 << 20,
             result_bytes: 1 << 20,
             log_bytes: 64 << 10,
         }
@@ -75,6 +78,8 @@ pub enum LimitKind {
     HostCallBytes,
     /// [`Budget::host_calls`]
     HostCalls,
+    /// [`Budget::host_bytes`]
+    HostBytes,
     /// [`Budget::result_bytes`]
     ResultSize,
     /// The call stack, whose size is the same for every plugin.
@@ -83,7 +88,7 @@ pub enum LimitKind {
 
 impl LimitKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fuel,
         Self::Time,
         Self::Memory,
@@ -93,6 +98,7 @@ impl LimitKind {
         Self::HostCalls,
         Self::ResultSize,
         Self::Stack,
+        Self::HostBytes,
     ];
 
     /// The code of the error.
@@ -107,6 +113,7 @@ impl LimitKind {
             Self::HostCalls => "LK9507",
             Self::ResultSize => "LK9508",
             Self::Stack => "LK9509",
+            Self::HostBytes => "LK9510",
         }
     }
 
@@ -119,6 +126,7 @@ impl LimitKind {
             Self::Handles => ("open handles", "handles"),
             Self::HostCallBytes => ("data in one host call", "bytes"),
             Self::HostCalls => ("host calls", "calls"),
+            Self::HostBytes => ("data in its host calls together", "bytes"),
             Self::ResultSize => ("data in its result", "bytes"),
             Self::Stack => ("call stack", "bytes"),
         }

@@ -182,6 +182,7 @@ impl Plugin {
             limiter: Limiter::new(budget),
             budget: budget.clone(),
             host_calls: 0,
+            host_bytes: 0,
         };
         let mut store = Store::new(&self.code.loader.engine, state);
         store.limiter(|state| &mut state.limiter);

@@ -29,6 +29,7 @@ pub(crate) struct State {
     pub(crate) limiter: Limiter,
     pub(crate) budget: Budget,
     pub(crate) host_calls: u64,
+    pub(crate) host_bytes: usize,
 }
 
 impl WasiView for State {

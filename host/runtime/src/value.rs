@@ -112,12 +112,21 @@ impl<'a> Converter<'a> {
     }
 
     fn spend(&mut self, text: usize) -> Result<(), Fault> {
-        self.spent = self.spent.saturating_add(text).saturating_add(NODE_BYTES);
-        if self.spent > self.allowed {
-            let limit = Limit::new(self.limit, self.allowed, None);
-            return Err(Fault::Stop(Stop::Limit(limit).into()));
+        let size = text.saturating_add(NODE_BYTES);
+        self.spent = self.spent.saturating_add(size);
+        let mut limit =
+            (self.spent > self.allowed).then(|| Limit::new(self.limit, self.allowed, None));
+        if self.limit == LimitKind::HostCallBytes {
+            let state = self.store.data_mut();
+            state.host_bytes = state.host_bytes.saturating_add(size);
+            let allowed = state.budget.host_bytes;
+            if state.host_bytes > allowed {
+                limit = limit.or_else(|| Some(Limit::new(LimitKind::HostBytes, allowed, None)));
+            }
         }
-        Ok(())
+        limit.map_or(Ok(()), |limit| {
+            Err(Fault::Stop(Stop::Limit(limit).into()))
+        })
     }
 
     /// `value` as a value of type `ty`.

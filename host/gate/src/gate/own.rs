@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use lockkeeper_journal::{Edge, Entry, Fault, Slept};
-use lockkeeper_types::Value;
+use lockkeeper_types::{Value, clean};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::run::Mode;
 use super::{Halt, StepGate};
+use crate::definition::SAID_CHARS;
 use crate::event::Event;
+
+/// A step's time is up before any longer sleep, which no clock could add to the present time.
+const LONGEST_SLEEP: Duration = Duration::from_hours(24 * 36_500);
 
 /// Sleeps longer than this unload the plugin.
 const LONG_SLEEP: Duration = Duration::from_secs(15);
@@ -57,7 +61,8 @@ impl StepGate {
             .get("length")
             .and_then(Value::as_u64)
             .unwrap_or_default();
-        match self.durable.sleep(Duration::from_secs(seconds)).await? {
+        let length = Duration::from_secs(seconds).min(LONGEST_SLEEP);
+        match self.durable.sleep(length).await? {
             Slept::Done => {}
             Slept::Until(until) => {
                 let left = until - OffsetDateTime::now_utc();
@@ -96,10 +101,8 @@ impl StepGate {
     }
 }
 
+/// What a plugin says, in one line.
 fn message(arguments: &Value) -> String {
-    arguments
-        .get("message")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    let message = arguments.get("message").and_then(Value::as_str);
+    clean(message.unwrap_or_default(), SAID_CHARS)
 }

@@ -220,6 +220,21 @@ async fn call_flood() {
 }
 
 #[tokio::test]
+async fn a_flood_of_large_calls() {
+    // The same megabyte again and again costs the plugin nothing, and the host a megabyte each time.
+    let bytes = plain(
+        NOTE,
+        NOTE_CORE,
+        "(drop (memory.grow (i32.const 20)))
+         (loop $again (call $note (i32.const 0) (i32.const 1000000)) (br $again)) (i32.const 0)",
+    );
+    let ran = run(&bytes, &Budget::default()).await;
+    let limit = limit(&ran);
+    assert_eq!((limit.kind.code(), limit.allowed), ("LK9510", 64 << 20));
+    assert_eq!(ran.host.calls.len(), 67);
+}
+
+#[tokio::test]
 async fn log_flood() {
     let bytes = plain(
         "import wasi:cli/stdout@0.2.6; import wasi:io/streams@0.2.6;",
