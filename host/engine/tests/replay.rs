@@ -178,6 +178,16 @@ async fn a_long_sleep_can_be_cancelled_and_is_not_begun_anew() {
 }
 
 #[tokio::test]
+async fn a_sleep_that_no_clock_can_tell_the_end_of_is_a_long_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), u64::MAX).await;
+    let report = process.begin_and_cancel().await;
+    assert_eq!(report.result, RunResult::Cancelled);
+    let entries = process.entries(&report.run).await;
+    assert_eq!(of_step(&entries, "sleep").len(), 1);
+}
+
+#[tokio::test]
 async fn after_a_long_sleep_the_plugin_runs_on_from_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let process = Process::start(folder.path(), 16).await;

@@ -65,10 +65,12 @@ pub trait Durable: Send {
             facts: Value::Null,
         };
         let effect = async move {
-            let due = OffsetDateTime::now_utc() + length;
-            let text = due.format(&Rfc3339);
-            text.map(Value::from)
-                .map_err(|_| Fault::Stopped(format!("{length:?} is too long to sleep")))
+            let due = time::Duration::try_from(length)
+                .ok()
+                .and_then(|length| OffsetDateTime::now_utc().checked_add(length));
+            due.and_then(|due| due.format(&Rfc3339).ok())
+                .map(Value::from)
+                .ok_or_else(|| Fault::Stopped(format!("{length:?} is too long to sleep")))
         };
         let recorded = self.effect(entry, Box::pin(effect)).await?;
         let due = recorded.value.as_str().unwrap_or_default();

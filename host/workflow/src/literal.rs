@@ -89,7 +89,7 @@ pub(crate) fn convert(value: &Value, kind: &Type) -> Result<Value, Mismatch> {
         Type::Duration if value.is_u64() => Ok(value.clone()),
         Type::Duration => seconds(text()?).map(Value::from).ok_or_else(|| {
             Mismatch::literal(format!(
-                "`{}` is not a length of time such as `90d`, `24h`, `15m` or `30s`",
+                "`{}` is not a length of time such as `90d`, `24h`, `15m` or `30s`, and `36500d` at most",
                 value.as_str().unwrap_or_default()
             ))
         }),
@@ -228,6 +228,9 @@ fn variant(
     Err(Mismatch::shape(value, kind))
 }
 
+/// The longest length of time, in milliseconds: a century, which can still be added to any time.
+const LONGEST: u64 = 36_500 * 86_400_000;
+
 /// Whole seconds of `90d`, `24h`, `15m`, `30s` or `1h30m`.
 pub(crate) fn seconds(text: &str) -> Option<u64> {
     let length = milliseconds(text)?;
@@ -261,7 +264,7 @@ pub(crate) fn milliseconds(text: &str) -> Option<u64> {
         total = total.checked_add(part)?;
         rest = after;
     }
-    (!text.is_empty()).then_some(total)
+    (!text.is_empty() && total <= LONGEST).then_some(total)
 }
 
 /// A length of time as text, in the units that [`seconds`] reads: `90d`, `1h30m`.
@@ -319,6 +322,8 @@ mod tests {
             ("30s", Some(30)),
             ("1h30m", Some(5_400)),
             ("0s", Some(0)),
+            ("36500d", Some(3_153_600_000)),
+            ("36500d1s", None),
             ("", None),
             ("90", None),
             ("d", None),

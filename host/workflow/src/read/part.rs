@@ -290,7 +290,7 @@ impl Reader<'_> {
                     text.span.clone(),
                     format!("`{}` is not a length of time", text.value),
                 )
-                .label("a number and a unit are expected, such as `90d`, `24h`, `15m` or `30s`"),
+                .label("a number and a unit are expected, such as `90d`, `24h`, `15m` or `30s`, and `36500d` at most"),
             );
         }
         length
