@@ -95,3 +95,42 @@ fn run_and_plan_show_the_same_and_do_nothing() {
         assert_eq!(project.json(&["runs", "list"]).1, serde_json::json!([]));
     }
 }
+
+#[test]
+fn run_and_plan_give_the_same_document_as_check() {
+    let project = project();
+    let (_, checked) = project.json(&["check", "twelve"]);
+    for command in ["run", "plan"] {
+        let ran = project.json(&[command, "twelve", "-i", "app_name=etl-demo"]);
+        assert_eq!(ran, (2, checked.clone()), "{command}");
+        let (code, found) = project.json(&[command, "onboard", "-i", "app_name=Etl Demo"]);
+        assert_eq!((code, &found["ok"]), (2, &false.into()));
+        assert_eq!(found["diagnostics"][0]["code"], "LK0209", "{found:#}");
+    }
+}
+
+#[test]
+fn in_ndjson_each_is_a_line() {
+    let project = project();
+    for command in [
+        &["check", "twelve"][..],
+        &["run", "twelve", "-i", "app_name=etl-demo"],
+    ] {
+        let ran = project.run(&[command, &["--output", "ndjson"]].concat());
+        assert_eq!(ran.code(), 2);
+        let stdout = ran.stdout();
+        let lines = stdout.lines().map(serde_json::from_str);
+        let lines: Vec<serde_json::Value> = lines.map(Result::unwrap).collect();
+        assert_eq!(lines[0]["type"], "version", "{stdout}");
+        let codes: Vec<_> = lines[1..].iter().map(|line| &line["code"]).collect();
+        assert_eq!(codes, MISTAKES.map(|(code, _)| code), "{stdout}");
+        for line in &lines[1..] {
+            assert_eq!(line["type"], "diagnostic", "{line}");
+            for name in ["message", "time", "severity", "file"] {
+                assert!(line[name].is_string(), "{name} in {line}");
+            }
+        }
+    }
+    let ran = project.ok(&["check", "onboard", "--output", "ndjson"]);
+    assert_eq!(ran.stdout().lines().count(), 1, "{}", ran.stdout());
+}

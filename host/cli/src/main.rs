@@ -47,7 +47,11 @@ fn main() -> ExitCode {
 /// Says what ended the program.
 fn report(printer: &Printer, problem: &Problem) -> Exit {
     if !problem.diagnostics.is_empty() {
-        show::diagnostics(printer, &problem.diagnostics);
+        if !printer.wants_json() {
+            show::diagnostics(printer, &problem.diagnostics);
+        } else if let Err(unsaid) = printer.diagnostics(false, &problem.diagnostics) {
+            printer.tell(&format!("error: {}", unsaid.message));
+        }
     }
     if !problem.message.is_empty() {
         printer.tell(&format!("error: {}", problem.message));

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
+use lockkeeper_workflow::Diagnostic;
 use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -76,13 +77,34 @@ impl Printer {
         }
     }
 
+    /// Prints findings about a workflow as the command's result: one JSON document, or for ndjson a
+    /// line per finding.
+    pub(crate) fn diagnostics(&self, ok: bool, found: &[Diagnostic]) -> Result<(), Problem> {
+        if self.output != Output::Ndjson {
+            return self.json("diagnostics", &json!({ "ok": ok, "diagnostics": found }));
+        }
+        self.tell_version()?;
+        for one in found {
+            let value = serde_json::to_value(one)
+                .map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
+            self.line("diagnostic", &json!({}), value)?;
+        }
+        Ok(())
+    }
+
+    /// The first line of ndjson.
+    fn tell_version(&self) -> Result<(), Problem> {
+        if self.version_told.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let version = json!({ "lockkeeper": env!("CARGO_PKG_VERSION") });
+        self.line("version", &json!({ "message": "lockkeeper" }), version)
+    }
+
     /// Prints a line of ndjson: what every line has, `first`, and `value`'s fields, or itself as
     /// `value` when it has none.
     pub(crate) fn line(&self, kind: &str, first: &Value, value: Value) -> Result<(), Problem> {
-        if !self.version_told.swap(true, Ordering::SeqCst) {
-            let version = json!({ "lockkeeper": env!("CARGO_PKG_VERSION") });
-            self.line("version", &json!({ "message": "lockkeeper" }), version)?;
-        }
+        self.tell_version()?;
         let mut line = serde_json::Map::new();
         line.insert("v".to_owned(), 1.into());
         let now = OffsetDateTime::now_utc()

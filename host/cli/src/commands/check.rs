@@ -1,7 +1,6 @@
 //! `check`.
 
 use lockkeeper_workflow::{Checked, Workflow};
-use serde_json::json;
 
 use crate::args;
 use crate::exit::{Exit, Problem};
@@ -21,10 +20,7 @@ pub(super) fn check(
         Err(problem) => return Err(problem),
     };
     if printer.wants_json() {
-        printer.json(
-            "diagnostics",
-            &json!({ "ok": checked.is_some(), "diagnostics": diagnostics }),
-        )?;
+        printer.diagnostics(checked.is_some(), &diagnostics)?;
     } else {
         show::diagnostics(printer, &diagnostics);
     }
