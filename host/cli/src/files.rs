@@ -26,14 +26,30 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Problem> {
     std::fs::create_dir_all(path).map_err(failed("make folder", path))
 }
 
-/// Writes a file, replacing what was there in one step.
+/// Writes a file, replacing what was there in one step. A link is followed, and what is no regular
+/// file, such as a pipe, is written into.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {
-    let mut unfinished = path.as_os_str().to_owned();
+    replace(path, text).map_err(|error| {
+        Problem::new(
+            Exit::Failed,
+            format!("cannot write {}: {error}", path.display()),
+        )
+    })
+}
+
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let real = match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => return std::fs::write(path, text),
+        Ok(_) => std::fs::canonicalize(path)?,
+        // A link to nothing is written through as well.
+        Err(_) if path.is_symlink() => return std::fs::write(path, text),
+        Err(_) => path.to_owned(),
+    };
+    let mut unfinished = real.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = PathBuf::from(unfinished);
-    std::fs::write(&unfinished, text)
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(failed("write", path))
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(&unfinished, &real)
 }
 
 /// The files that `pattern` means below `root`, in order of name: a path, whose last part may
@@ -63,4 +79,57 @@ pub(crate) fn matching(root: &Path, pattern: &str) -> Result<Vec<PathBuf>, Probl
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_a_link_to_it_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, dangling) = (
+            folder.path().join("file"),
+            folder.path().join("link"),
+            folder.path().join("dangling"),
+        );
+        write(&file, "one").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        std::os::unix::fs::symlink("later", &dangling).unwrap();
+        write(&link, "two").unwrap();
+        write(&dangling, "three").unwrap();
+        assert!(link.is_symlink() && dangling.is_symlink());
+        assert_eq!(read_to_string(&file).unwrap(), "two");
+        assert_eq!(
+            read_to_string(&folder.path().join("later")).unwrap(),
+            "three"
+        );
+        assert!(!folder.path().join("file.new").exists());
+    }
+
+    #[test]
+    fn a_pipe_is_written_into() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read_to_string(pipe).unwrap()
+        });
+        write(&pipe, "through").unwrap();
+        assert_eq!(reader.join().unwrap(), "through");
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_no_missing_workflow() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["nowhere/plan.json", ""] {
+            let problem = write(&folder.path().join(path), "x").unwrap_err();
+            assert_eq!(problem.exit, Exit::Failed);
+            assert!(problem.message.starts_with("cannot write "), "{problem:?}");
+        }
+    }
 }
