@@ -172,6 +172,22 @@ fn components_that_are_none() {
     let whole = import.component;
     let mut flipped = whole.to_vec();
     flipped[whole.len() / 3] ^= 0x55;
+#[test]
+fn project_folders_that_are_none() {
+    let project = Project::new();
+    project.write("file", "");
+    for (folder, piece) in [("nowhere", "is not there"), ("file", "is no folder")] {
+        let run = ["run", "onboard", "-i", "app_name=x-y", "--project", folder];
+        refused(&project, &run, 2, &["project folder", folder, piece]);
+    }
+    assert!(!project.path().join("nowhere").exists());
+    refused(&project, &["init", "p", "--project", "q"], 2, &["p", "q"]);
+    assert!(!project.path().join("p").exists());
+    project.ok(&["init", "--project", "q"]);
+    assert!(project.path().join("q/lockkeeper.toml").exists());
+    assert!(!project.path().join("lockkeeper.toml").exists());
+}
+
     let mut trailing = whole.to_vec();
     trailing.extend(b"rest");
     with_a_run(|project, _| {

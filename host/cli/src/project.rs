@@ -33,6 +33,18 @@ impl Project {
     /// The project of `folder`, or the nearest one above the current folder, or none.
     pub(crate) fn find(folder: Option<&Path>) -> Result<Self, Problem> {
         let here = match folder {
+            Some(folder) if !folder.is_dir() => {
+                let what = if folder.exists() {
+                    "is no folder"
+                } else {
+                    "is not there"
+                };
+                return Err(Problem::new(
+                    Exit::Usage,
+                    format!("the project folder {} {what}", folder.display()),
+                )
+                .help("`--project` (or LOCKKEEPER_PROJECT) names the folder of a lockkeeper.toml; `lockkeeper init FOLDER` makes one"));
+            }
             Some(folder) => folder.to_owned(),
             None => std::env::current_dir().map_err(|error| {
                 Problem::new(

@@ -29,8 +29,26 @@ sim = true
 # What each plugin may do: two keys open the gate, its imports and these lines.
 "#;
 
-pub(super) fn init(folder: Option<PathBuf>, printer: &Printer) -> Result<Exit, Problem> {
-    let folder = folder.unwrap_or_else(|| PathBuf::from("."));
+/// Writes into `folder`, or into the `project` folder of the flag that all commands take.
+pub(super) fn init(
+    folder: Option<PathBuf>,
+    project: Option<PathBuf>,
+    printer: &Printer,
+) -> Result<Exit, Problem> {
+    let folder = match (folder, project) {
+        (Some(folder), Some(project)) if folder != project => {
+            return Err(Problem::new(
+                Exit::Usage,
+                format!(
+                    "{} and the project folder {} cannot both be meant; nothing was written",
+                    folder.display(),
+                    project.display()
+                ),
+            )
+            .help("leave FOLDER out, or `--project` (and LOCKKEEPER_PROJECT)"));
+        }
+        (folder, project) => folder.or(project).unwrap_or_else(|| PathBuf::from(".")),
+    };
     let file = folder.join(FILE);
     if file.exists() {
         return Err(Problem::new(

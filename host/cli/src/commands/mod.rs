@@ -25,7 +25,7 @@ use crate::project::{Project, runtime};
 pub(crate) fn dispatch(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Problem> {
     let find = || Project::find(cli.global.project.as_deref());
     match cli.command {
-        Command::Init { folder } => init::init(folder, printer),
+        Command::Init { folder } => init::init(folder, cli.global.project, printer),
         Command::Check(check) | Command::Workflow(crate::args::Workflow::Check(check)) => {
             check::check(&find()?, &check, printer)
         }
