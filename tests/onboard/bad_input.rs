@@ -152,7 +152,12 @@ fn files_that_are_no_toml() {
             ("[project\n", "line 1"),
             ("[project]\ncolour = \"blue\"\n", "colour"),
             ("[plugins]\nx = 3\n", "x"),
-            ("[targets.dev]\nworkspce = \"https://x\"\n", "dev"),
+            ("[targets.dev]\nworkspce = \"https://x\"\n", "line 2"),
+            ("[targets.dev]\nworkspce = \"https://x\"\n", "`workspace`"),
+            (
+                "[project]\nstate = \"postgres://db/x\"\n",
+                "`postgres:…` yet",
+            ),
             ("grants = 3\n", "grants"),
         ] {
             project.write("lockkeeper.toml", text);

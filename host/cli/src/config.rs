@@ -26,7 +26,7 @@ pub(crate) struct ProjectTable {
     /// Where workflow files are: `workflows/*.toml`.
     pub(crate) workflows: Option<Vec<String>>,
     /// The state folder, `.lockkeeper` when left out.
-    pub(crate) state: Option<PathBuf>,
+    pub(crate) state: Option<Spanned<PathBuf>>,
     /// The target when none is said.
     pub(crate) target: Option<String>,
 }
@@ -57,6 +57,9 @@ impl Config {
         let mut root = DeTable::parse(text).map_err(shown)?;
         let targets = root.get_mut().remove("targets");
         let mut config = Self::deserialize(Deserializer::from(root)).map_err(shown)?;
+        if let Some(state) = &config.project.state {
+            folder(state).map_err(|wrong| wrong.at_its_line(text))?;
+        }
         if let Some(targets) = targets {
             config.targets = self::targets(targets).map_err(|wrong| wrong.at_its_line(text))?;
         }
@@ -85,6 +88,27 @@ impl Wrong {
         let column = column.chars().count() + 1;
         format!("line {line}, column {column}: {}", self.what)
     }
+}
+
+/// Refuses a database where a folder is expected. No more than its scheme is shown: a password may
+/// stand in an address.
+fn folder(state: &Spanned<PathBuf>) -> Result<(), Wrong> {
+    let text = state.get_ref().to_string_lossy();
+    let Some((scheme, _)) = text.split_once(':') else {
+        return Ok(());
+    };
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|other| other.is_ascii_alphanumeric() || "+-.".contains(other));
+    if !is_scheme {
+        return Ok(());
+    }
+    let what = format!(
+        "`state` in [project] cannot be `{scheme}:…` yet: it is a folder, such as `.lockkeeper`"
+    );
+    Err(Wrong::new(state, what))
 }
 
 fn targets(tables: Spanned<DeValue<'_>>) -> Result<BTreeMap<String, Place>, Wrong> {
@@ -261,6 +285,27 @@ mod tests {
             }
         }
         assert!(wrong("[targets]\ndev = 3\n").starts_with("line 2, column 7: `targets.dev` must"));
+    }
+
+    #[test]
+    fn the_state_is_a_folder() {
+        for state in [".lockkeeper", "/var/lib/x", "a:b", "./odd:name"] {
+            Config::parse(&format!("[project]\nstate = \"{state}\"\n")).unwrap();
+        }
+        for state in [
+            "sqlite:.lockkeeper/state.db",
+            "postgres://me:needle@db/x",
+            "azblob://x",
+        ] {
+            let wrong = wrong(&format!("[project]\nstate = \"{state}\"\n"));
+            let scheme = state.split(':').next().unwrap();
+            assert_eq!(
+                wrong,
+                format!(
+                    "line 2, column 9: `state` in [project] cannot be `{scheme}:…` yet: it is a folder, such as `.lockkeeper`"
+                )
+            );
+        }
     }
 
     #[test]

@@ -86,7 +86,8 @@ impl Project {
         let configured = self
             .config
             .as_ref()
-            .and_then(|config| config.project.state.as_deref());
+            .and_then(|config| config.project.state.as_ref());
+        let configured = configured.map(|state| state.get_ref().as_path());
         self.root.join(configured.unwrap_or(Path::new(STATE)))
     }
 
