@@ -140,12 +140,16 @@ fn files_that_are_no_toml() {
         refused(project, &["check", "bad"], 2, &pieces);
         refused(project, &["run", "bad"], 2, &pieces);
         std::fs::write(project.path().join("workflows/bytes.toml"), b"\xff\xfe\0").unwrap();
-        refused(
-            project,
-            &["check", "workflows/bytes.toml"],
-            1,
-            &["workflows/bytes.toml", "UTF-8"],
-        );
+        let pieces = ["error[LK0101]", "workflows/bytes.toml:1:1", "UTF-8"];
+        refused(project, &["check", "workflows/bytes.toml"], 2, &pieces);
+        refused(project, &["run", "bytes"], 2, &pieces);
+        // The others still run, and are listed.
+        project.ok(&["check", "onboard"]);
+        let list = project.ok(&["workflow", "list"]).stdout();
+        assert!(list.contains("onboard") && list.contains("bytes"), "{list}");
+        std::fs::write(project.path().join("bytes.toml"), b"app_name = \"\xff\"").unwrap();
+        let inputs = ["run", "onboard", "--inputs", "bytes.toml"];
+        refused(project, &inputs, 2, &["bytes.toml", "UTF-8"]);
         std::fs::remove_file(project.path().join("workflows/bytes.toml")).unwrap();
         let good = std::fs::read_to_string(project.path().join("lockkeeper.toml")).unwrap();
         for (text, piece) in [
@@ -169,15 +173,6 @@ fn files_that_are_no_toml() {
 }
 
 #[test]
-fn components_that_are_none() {
-    let import = lockkeeper_plugins::builtin()
-        .iter()
-        .find(|one| one.name == "import")
-        .unwrap();
-    let whole = import.component;
-    let mut flipped = whole.to_vec();
-    flipped[whole.len() / 3] ^= 0x55;
-#[test]
 fn project_folders_that_are_none() {
     let project = Project::new();
     project.write("file", "");
@@ -193,6 +188,15 @@ fn project_folders_that_are_none() {
     assert!(!project.path().join("lockkeeper.toml").exists());
 }
 
+#[test]
+fn components_that_are_none() {
+    let import = lockkeeper_plugins::builtin()
+        .iter()
+        .find(|one| one.name == "import")
+        .unwrap();
+    let whole = import.component;
+    let mut flipped = whole.to_vec();
+    flipped[whole.len() / 3] ^= 0x55;
     let mut trailing = whole.to_vec();
     trailing.extend(b"rest");
     with_a_run(|project, _| {

@@ -190,6 +190,29 @@ fn workflows_are_listed_drawn_and_described() {
 }
 
 #[test]
+fn what_a_list_of_workflows_leaves_out_is_said() {
+    let project = Project::new();
+    project.ok(&["init"]);
+    let patterns = "[\"workflows/*.toml\"]";
+    cloud::edit(&project, "lockkeeper.toml", patterns, "[\"flows/*.toml\"]");
+    let listed = project.ok(&["workflow", "list"]).stderr();
+    assert!(listed.contains("warning: no file matches"), "{listed}");
+    assert!(listed.contains("flows/*.toml"), "{listed}");
+    let both = "[\"workflows/*.toml\", \"flows/*.toml\"]";
+    cloud::edit(&project, "lockkeeper.toml", "[\"flows/*.toml\"]", both);
+    assert_eq!(project.ok(&["workflow", "list"]).stderr(), "");
+    project.write("flows/onboard.toml", lockkeeper_plugins::WORKFLOWS[0].1);
+    let listed = project.ok(&["workflow", "list"]).stderr();
+    for piece in [
+        "warning: two files are called `onboard`",
+        "means flows/onboard.toml",
+        "workflows/onboard.toml only runs by its path",
+    ] {
+        assert!(listed.contains(piece), "{piece}: {listed}");
+    }
+}
+
+#[test]
 fn runs_and_calls_are_listed_shown_and_forgotten() {
     let project = Project::new();
     assert_eq!(project.json(&["runs", "list"]).1, serde_json::json!([]));

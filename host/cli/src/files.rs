@@ -8,6 +8,8 @@ fn failed<'a>(what: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> Probl
     move |error| {
         let exit = match error.kind() {
             std::io::ErrorKind::NotFound => Exit::NotFound,
+            // Text that is no UTF-8.
+            std::io::ErrorKind::InvalidData => Exit::Usage,
             _ => Exit::Failed,
         };
         Problem::new(exit, format!("cannot {what} {}: {error}", path.display()))

@@ -9,7 +9,7 @@ use lockkeeper_engine::{Catalogue, Component};
 use lockkeeper_gate::{KeyRing, Policy};
 use lockkeeper_runtime::{Runtime, RuntimeOptions};
 use lockkeeper_types::Value;
-use lockkeeper_workflow::{Checked, Source};
+use lockkeeper_workflow::{Checked, Diagnostic, Source};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Place};
@@ -136,40 +136,53 @@ impl Project {
         }
     }
 
-    /// The workflows by name: where each is, and its text.
-    pub(crate) fn workflows(&self) -> Result<BTreeMap<String, Arc<Source>>, Problem> {
+    /// The workflows by name, and what is to be said of how they were found.
+    pub(crate) fn workflows(&self) -> Result<(BTreeMap<String, Found>, Vec<String>), Problem> {
         let mut found = BTreeMap::new();
+        let mut warnings = Vec::new();
         let Some(config) = &self.config else {
             for (name, text) in lockkeeper_plugins::WORKFLOWS {
-                let source = Source {
-                    path: format!("workflows/{name}.toml"),
-                    text: (*text).to_owned(),
-                };
-                found.insert((*name).to_owned(), Arc::new(source));
+                found.insert((*name).to_owned(), Found::Shipped { name, text });
             }
-            return Ok(found);
+            return Ok((found, warnings));
         };
         let default = ["workflows/*.toml".to_owned()];
-        for pattern in config.project.workflows.as_deref().unwrap_or(&default) {
+        let patterns = config.project.workflows.as_deref().unwrap_or(&default);
+        for pattern in patterns {
             for path in files::matching(&self.root, pattern)? {
                 let name = path
                     .file_stem()
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
-                let shown = path
-                    .strip_prefix(&self.root)
-                    .unwrap_or(&path)
-                    .display()
-                    .to_string();
-                let source = Source {
-                    path: shown,
-                    text: files::read_to_string(&path)?,
+                let one = Found::File {
+                    shown: path
+                        .strip_prefix(&self.root)
+                        .unwrap_or(&path)
+                        .display()
+                        .to_string(),
+                    path,
                 };
-                found.insert(name, Arc::new(source));
+                if let Some(other) = found.insert(name.clone(), one)
+                    && let Some(one) = found.get(&name)
+                    && one.path() != other.path()
+                {
+                    warnings.push(format!(
+                        "two files are called `{name}`: that name means {}, and {} only runs by its path",
+                        one.path(),
+                        other.path()
+                    ));
+                }
             }
         }
-        Ok(found)
+        if found.is_empty() {
+            warnings.push(format!(
+                "no file matches `workflows` of {}: {}",
+                self.file().display(),
+                patterns.join(", ")
+            ));
+        }
+        Ok((found, warnings))
     }
 
     /// The workflow called `name`, or the file of that path.
@@ -179,14 +192,11 @@ impl Project {
             .extension()
             .is_some_and(|extension| extension == "toml")
         {
-            return Ok(Arc::new(Source {
-                path: name.to_owned(),
-                text: files::read_to_string(path)?,
-            }));
+            return read_source(path, name);
         }
-        let mut workflows = self.workflows()?;
-        if let Some(source) = workflows.remove(name) {
-            return Ok(source);
+        let (workflows, warnings) = self.workflows()?;
+        if let Some(found) = workflows.get(name) {
+            return found.read();
         }
         let known: Vec<String> = workflows.into_keys().collect();
         let near = known
@@ -195,6 +205,7 @@ impl Project {
         let problem = Problem::new(Exit::NotFound, format!("there is no workflow `{name}`"));
         Err(match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => problem.help(warnings.join("; ")),
             None => problem.help(format!("there are: {}", known.join(", "))),
         })
     }
@@ -296,6 +307,48 @@ impl Project {
             .map_err(|diagnostics| Problem::from(diagnostics.0))?;
         Ok((checked, catalogue))
     }
+}
+
+/// Where a workflow is.
+pub(crate) enum Found {
+    /// In this program.
+    Shipped {
+        name: &'static str,
+        text: &'static str,
+    },
+    /// In a file, and how its path is shown.
+    File { path: PathBuf, shown: String },
+}
+
+impl Found {
+    /// The path that it is shown by.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Shipped { name, .. } => format!("workflows/{name}.toml"),
+            Self::File { shown, .. } => shown.clone(),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Result<Arc<Source>, Problem> {
+        match self {
+            Self::Shipped { text, .. } => Ok(Source::new(self.path(), *text)),
+            Self::File { path, shown } => read_source(path, shown),
+        }
+    }
+}
+
+/// Reads a workflow file, which has to be UTF-8 as TOML is.
+fn read_source(path: &Path, shown: &str) -> Result<Arc<Source>, Problem> {
+    String::from_utf8(files::read(path)?)
+        .map(|text| Source::new(shown, text))
+        .map_err(|error| {
+            let first = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let stand_in = first..first + char::REPLACEMENT_CHARACTER.len_utf8();
+            let source = Source::new(shown, text);
+            let found = Diagnostic::error("LK0101", &source, stand_in, "this is not UTF-8 text");
+            vec![found.label("this byte begins no character")].into()
+        })
 }
 
 /// A catalogue that holds only the plugins at hand, under the names of all.

@@ -1,5 +1,8 @@
 //! `workflow list`, `graph` and `docs`.
 
+use std::sync::Arc;
+
+use lockkeeper_workflow::{Diagnostic, Source};
 use serde_json::json;
 
 use crate::args::Workflow;
@@ -16,14 +19,17 @@ pub(super) fn workflow(
     match command {
         Workflow::List => {
             let mut rows = Vec::new();
-            for (name, source) in project.workflows()? {
-                let title = match lockkeeper_workflow::parse(&source) {
-                    Ok(workflow) => workflow.title.unwrap_or_default(),
-                    Err(mistakes) => {
-                        format!("({} mistakes; see `lockkeeper check`)", mistakes.0.len())
-                    }
+            let (workflows, warnings) = project.workflows()?;
+            for warning in warnings {
+                printer.tell(&format!("warning: {warning}"));
+            }
+            for (name, found) in workflows {
+                let title = match found.read() {
+                    Ok(source) => title(&source),
+                    Err(problem) if problem.message.is_empty() => mistakes(&problem.diagnostics),
+                    Err(problem) => format!("({})", problem.message),
                 };
-                rows.push((name, source.path.clone(), title));
+                rows.push((name, found.path(), title));
             }
             if printer.wants_json() {
                 let rows: Vec<_> = rows
@@ -52,4 +58,15 @@ pub(super) fn workflow(
         Workflow::Check(command) => return super::check::check(project, command, printer),
     }
     Ok(Exit::Done)
+}
+
+fn title(source: &Arc<Source>) -> String {
+    match lockkeeper_workflow::parse(source) {
+        Ok(workflow) => workflow.title.unwrap_or_default(),
+        Err(found) => mistakes(&found.0),
+    }
+}
+
+fn mistakes(found: &[Diagnostic]) -> String {
+    format!("({} mistakes; see `lockkeeper check`)", found.len())
 }
