@@ -14,7 +14,18 @@ use super::request::Field as _;
 const MOST_TASKS: usize = 1000;
 const MOST_JOB_CLUSTERS: usize = 100;
 const LONGEST_NAME: usize = 4096;
+const LONGEST_DESCRIPTION: usize = 27_700;
 const MOST_TAGS: usize = 25;
+const GIT_PROVIDERS: [&str; 8] = [
+    "awsCodeCommit",
+    "azureDevOpsServices",
+    "bitbucketCloud",
+    "bitbucketServer",
+    "gitHub",
+    "gitHubEnterprise",
+    "gitLab",
+    "gitLabEnterpriseEdition",
+];
 /// The keys of which a task has at most one.
 const COMPUTE: [&str; 4] = [
     "new_cluster",
@@ -48,16 +59,26 @@ pub(super) fn validate(state: &State, caller: &Caller, settings: &Value) -> Resu
             "A job has at most {MOST_TAGS} tags."
         )));
     }
-    if settings.field("git_source").is_object()
-        && settings
-            .field("git_source")
-            .field("git_provider")
-            .as_str()
-            .is_none()
+    if settings
+        .field("description")
+        .as_str()
+        .is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION)
     {
-        return Err(Refusal::invalid(
-            "git_source.git_provider must be one of: awsCodeCommit, azureDevOpsServices, bitbucketCloud, bitbucketServer, gitHub, gitHubEnterprise, gitLab, gitLabEnterpriseEdition.",
-        ));
+        return Err(Refusal::invalid(format!(
+            "The job's description is longer than {LONGEST_DESCRIPTION} characters."
+        )));
+    }
+    let git = settings.field("git_source");
+    let is_known = |provider: &str| {
+        GIT_PROVIDERS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(provider))
+    };
+    if git.is_object() && !git.field("git_provider").as_str().is_some_and(is_known) {
+        return Err(Refusal::invalid(format!(
+            "git_source.git_provider must be one of: {}.",
+            GIT_PROVIDERS.join(", ")
+        )));
     }
     let clusters = keys(
         settings,
@@ -117,6 +138,16 @@ fn validate_task(
     clusters: &BTreeSet<String>,
 ) -> Result<(), Refusal> {
     let key = task.field("task_key").as_str().unwrap_or_default();
+    // What a task runs is in its one field of that name: `notebook_task`, `sql_task` and so on.
+    let kinds = task.as_object().into_iter().flatten();
+    let kinds = kinds
+        .filter(|(name, value)| name.ends_with("_task") && !value.is_null())
+        .count();
+    if kinds != 1 {
+        return Err(Refusal::invalid(format!(
+            "Task '{key}' must have exactly one task type; it has {kinds}."
+        )));
+    }
     let given: Vec<&str> = COMPUTE
         .into_iter()
         .filter(|name| !task.field(name).is_null())

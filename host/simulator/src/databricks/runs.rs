@@ -204,6 +204,9 @@ pub(super) fn submit(request: &Request, state: &mut crate::State, caller: &Calle
     advance(&request.world, state);
     let body: Value = request.json()?;
     let databricks = &state.databricks;
+    if elements(&body, "tasks").is_empty() {
+        return Err(Refusal::invalid("Missing required field: tasks"));
+    }
     job_settings::validate(databricks, caller, &body)?;
     if job_settings::has_cycle(&body) {
         return Err(Refusal::invalid(

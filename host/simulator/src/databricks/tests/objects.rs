@@ -229,3 +229,49 @@ async fn an_update_replaces_tags_whole_and_removes_fields() {
     let got = update(json!({"new_settings": {"tags": many}})).await;
     refused(&got, 400, "INVALID_PARAMETER_VALUE", "25 tags");
 }
+
+#[tokio::test]
+async fn settings_that_no_job_can_have_are_refused() {
+    let site = Site::start().await;
+    let with = |name: &str, value: Value| {
+        let mut settings = notebook_job("/Shared/n", None);
+        settings[name] = value;
+        settings
+    };
+    let task = |members: Value| {
+        let mut task = json!({"task_key": "main"});
+        task.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        with("tasks", json!([task]))
+    };
+    let notebook = json!({"notebook_path": "/Shared/n"});
+    for (settings, fragment) in [
+        (
+            with("description", json!("x".repeat(27_701))),
+            "description",
+        ),
+        (
+            with(
+                "git_source",
+                json!({"git_url": "https://example.com/r", "git_provider": "svn"}),
+            ),
+            "git_source.git_provider must be one of:",
+        ),
+        (task(json!({})), "exactly one task type"),
+        (
+            task(json!({"notebook_task": notebook, "sql_task": {}})),
+            "exactly one task type",
+        ),
+    ] {
+        let got = site.create_job(&site.operator, settings).await;
+        refused(&got, 400, "INVALID_PARAMETER_VALUE", fragment);
+    }
+    let longest = with("description", json!("x".repeat(27_700)));
+    site.job(&site.operator, longest).await;
+    let submit = "/api/2.2/jobs/runs/submit";
+    for body in [json!({}), json!({"tasks": []})] {
+        let got = site.op("POST", submit, body).await;
+        refused(&got, 400, "INVALID_PARAMETER_VALUE", "tasks");
+    }
+}
