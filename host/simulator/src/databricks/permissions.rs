@@ -69,8 +69,8 @@ pub(super) static WAREHOUSES: ObjectKind = ObjectKind {
 pub(super) static TOKENS: ObjectKind = ObjectKind {
     path: "authorization",
     name: "tokens",
-    levels: &["CAN_USE"],
-    manage: "CAN_USE",
+    levels: &["CAN_USE", "CAN_MANAGE"],
+    manage: "CAN_MANAGE",
 };
 
 const WORKSPACE_LEVELS: &[&str] = &["CAN_READ", "CAN_RUN", "CAN_EDIT", "CAN_MANAGE"];
@@ -103,7 +103,7 @@ impl ObjectKind {
 
     /// Whether having the object at all is not enough to change its ACL.
     fn is_managed_by_admins(&self) -> bool {
-        self.manage == "CAN_USE"
+        self == &POLICIES || self == &TOKENS
     }
 }
 
@@ -287,14 +287,19 @@ pub(super) fn entries(
         require_known(request, &state.directory, &who)?;
         let level = text("permission_level")
             .ok_or_else(|| Refusal::invalid("Missing required field: permission_level"))?;
-        if kind.rank(level).is_none() {
+        // Admins manage tokens because they are admins; nobody is granted it.
+        let is_implicit = kind == &TOKENS && level == kind.manage;
+        if kind.rank(level).is_none() || is_implicit {
             return Err(Refusal::invalid(format!(
                 "Permission level {level} is not supported on a {}; it has {}",
                 kind.name,
                 kind.levels.join(", ")
             )));
         }
-        if who == Grantee::Group(ADMINS.into()) && kind.rank(level) < kind.rank(kind.manage) {
+        if kind != &TOKENS
+            && who == Grantee::Group(ADMINS.into())
+            && kind.rank(level) < kind.rank(kind.manage)
+        {
             return Err(Refusal::bad_request(format!(
                 "Cannot change permissions for group 'admins' to {level}."
             )));

@@ -178,3 +178,29 @@ async fn tokens_end() {
         "Invalid access token.",
     );
 }
+
+#[tokio::test]
+async fn admins_manage_tokens_without_being_granted_it() {
+    let site = Site::start().await;
+    site.op("POST", "/api/2.0/token/create", json!({}))
+        .await
+        .ok(200);
+    let acl = site.op("GET", ACL, Value::Null).await.ok(200);
+    let rows = acl["access_control_list"].as_array().unwrap();
+    let admins = rows
+        .iter()
+        .find(|row| row["group_name"] == "admins")
+        .unwrap();
+    assert_eq!(
+        admins["all_permissions"][0]["permission_level"],
+        "CAN_MANAGE"
+    );
+    assert_eq!(admins["all_permissions"][0]["inherited"], true);
+    let body = json!({"access_control_list": [
+        {"user_name": BOB, "permission_level": "CAN_MANAGE"},
+    ]});
+    let got = site.op("PATCH", ACL, body).await;
+    refused(&got, 400, "INVALID_PARAMETER_VALUE", "CAN_MANAGE");
+    let denied = site.get(&site.person(BOB), ACL).await;
+    assert_eq!(denied.status, 403);
+}
