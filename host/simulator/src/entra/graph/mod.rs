@@ -182,6 +182,8 @@ impl Request<'_> {
 
     /// One object, reduced to what `$select` names.
     fn one(&self, status: u16, context: &str, object: Value) -> Reply {
+        let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
+        let id = id.to_owned();
         let mut object = odata::select(object, self.incoming.query("$select").as_deref());
         if let Some(members) = object.as_object_mut() {
             members.shift_insert(
@@ -194,10 +196,14 @@ impl Request<'_> {
         }
         let reply = Reply::json(status, &object);
         if status == 201 {
-            let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
+            let kind = match context {
+                "applications" => "/Microsoft.DirectoryServices.Application",
+                "servicePrincipals" => "/Microsoft.DirectoryServices.ServicePrincipal",
+                _ => "",
+            };
             return reply.with(
                 "location",
-                format!("https://graph.microsoft.com/v2/directoryObjects/{id}"),
+                format!("https://graph.microsoft.com/v2/directoryObjects/{id}{kind}"),
             );
         }
         reply

@@ -16,8 +16,11 @@ async fn an_application_lives_and_comes_back() {
         .refused(404, "Request_ResourceNotFound"); // R17
     let body = json!({"displayName": "a", "signInAudience": "AzureADMyOrg", "tags": ["lk"]});
     let got = cloud.upsert(path, body.clone()).await;
-    assert!(!got.header("location").is_empty());
+    let location = got.header("location").to_owned();
     let app = got.ok(201);
+    let kind = "Microsoft.DirectoryServices.Application";
+    let end = format!("/directoryObjects/{}/{kind}", text(&app["id"]));
+    assert!(location.ends_with(&end), "{location}");
     let id = text(&app["id"]);
     cloud.upsert(path, body).await.ok(204);
     let again = cloud.graph("GET", path, None).await.ok(200);
