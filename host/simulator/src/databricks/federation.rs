@@ -13,7 +13,7 @@ use super::State;
 use super::caller::Caller;
 use super::directory::{Kind, Principal};
 use super::errors::Refusal;
-use super::request::{Answer, Field as _, Request, done, ok};
+use super::request::{Answer, Field as _, Request, done, ok, paged};
 use crate::World;
 use crate::entra::tokens as entra_tokens;
 use crate::wire::iso;
@@ -270,7 +270,7 @@ pub(super) fn list(request: &Request, state: &crate::State, caller: &Caller) -> 
         .iter()
         .map(|policy| policy.render(&state.account_id, id))
         .collect();
-    ok(json!({ "policies": rendered }))
+    paged(request, "policies", rendered)
 }
 
 /// `GET …/federationPolicies/{policy}`

@@ -216,6 +216,22 @@ pub(super) fn done() -> Answer {
     ok(json!({}))
 }
 
+/// One page of a short list, by `page_size` and `page_token`, under this name.
+pub(super) fn paged(request: &Request, name: &str, all: Vec<Value>) -> Answer {
+    let size = request.page_size("page_size", 100, 100);
+    let from: usize = request
+        .query("page_token")
+        .and_then(|token| token.parse().ok())
+        .unwrap_or(0);
+    let has_more = all.len() > from + size;
+    let page: Vec<Value> = all.into_iter().skip(from).take(size).collect();
+    let mut body = json!({ name: page });
+    if let (true, Some(fields)) = (has_more, body.as_object_mut()) {
+        fields.insert("next_page_token".into(), json!((from + size).to_string()));
+    }
+    ok(body)
+}
+
 /// 201 with a JSON body.
 #[allow(
     clippy::unnecessary_wraps,

@@ -9,7 +9,7 @@ use super::State;
 use super::caller::{self, Caller};
 use super::directory::{Kind, Principal};
 use super::errors::Refusal;
-use super::request::{Answer, Request, done, ok};
+use super::request::{Answer, Request, done, ok, paged};
 use super::rule_sets;
 use crate::wire::iso;
 
@@ -130,7 +130,7 @@ pub(super) fn list(request: &Request, state: &crate::State, caller: &Caller) -> 
         .iter()
         .map(|secret| secret.render(request.now()))
         .collect();
-    ok(json!({ "secrets": secrets }))
+    paged(request, "secrets", secrets)
 }
 
 /// `DELETE …/servicePrincipals/{id}/credentials/secrets/{secret}`

@@ -436,3 +436,24 @@ async fn federated_tokens_are_exchanged() {
         "invalid_grant"
     );
 }
+
+#[tokio::test]
+async fn secrets_of_a_service_principal_come_in_pages() {
+    let site = Site::start().await;
+    let sp = site.sp("paged").await;
+    let path = format!(
+        "/api/2.0/accounts/servicePrincipals/{}/credentials/secrets",
+        sp.scim_id
+    );
+    for _ in 0..3 {
+        site.op("POST", &path, json!({})).await.ok(200);
+    }
+    let first = format!("{path}?page_size=2");
+    let first = site.op("GET", &first, Value::Null).await.ok(200);
+    assert_eq!(first["secrets"].as_array().unwrap().len(), 2);
+    let token = text(&first["next_page_token"]);
+    let second = format!("{path}?page_size=2&page_token={token}");
+    let second = site.op("GET", &second, Value::Null).await.ok(200);
+    assert_eq!(second["secrets"].as_array().unwrap().len(), 1);
+    assert!(second.get("next_page_token").is_none());
+}
