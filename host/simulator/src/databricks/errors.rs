@@ -11,6 +11,8 @@ pub(super) struct Refusal {
     status: StatusCode,
     shape: Shape,
     message: String,
+    /// The `metadata` of an `ErrorInfo` among the details.
+    metadata: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +37,15 @@ impl Refusal {
             status,
             shape: Shape::Standard(Value::from(code)),
             message: message.into(),
+            metadata: None,
+        }
+    }
+
+    /// The same with an `ErrorInfo` that carries this metadata.
+    pub(super) fn with_metadata(self, metadata: Value) -> Self {
+        Self {
+            metadata: Some(metadata),
+            ..self
         }
     }
 
@@ -79,6 +90,7 @@ impl Refusal {
             status,
             shape: Shape::Standard(Value::from(status.as_u16())),
             message: message.into(),
+            metadata: None,
         }
     }
 
@@ -99,6 +111,7 @@ impl Refusal {
             status,
             shape: Shape::Scim(scim_type),
             message: detail.into(),
+            metadata: None,
         }
     }
 
@@ -113,6 +126,7 @@ impl Refusal {
             status,
             shape: Shape::OAuth { error, error_id },
             message: description.into(),
+            metadata: None,
         }
     }
 
@@ -122,6 +136,7 @@ impl Refusal {
             status: StatusCode::OK,
             shape: Shape::SignIn,
             message: String::new(),
+            metadata: None,
         }
     }
 
@@ -154,7 +169,19 @@ pub(super) const SIGN_IN_PAGE: &str = "<!doctype html><html><head><title>Databri
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = match &self.shape {
-            Shape::Standard(code) => json!({ "error_code": code, "message": self.message }),
+            Shape::Standard(code) => {
+                let mut body = json!({ "error_code": code, "message": self.message });
+                if let (Some(fields), Some(metadata)) = (body.as_object_mut(), &self.metadata) {
+                    let detail = json!({
+                        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                        "reason": code,
+                        "domain": "databricks.com",
+                        "metadata": metadata,
+                    });
+                    fields.insert("details".into(), json!([detail]));
+                }
+                body
+            }
             Shape::Scim(scim_type) => {
                 let mut body = json!({
                     "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],

@@ -136,7 +136,8 @@ fn require_fresh(settings: &Settings, sent: Option<&str>) -> Result<(), Refusal>
                 "The setting has changed since; its etag is {}",
                 settings.etag()
             ),
-        )),
+        )
+        .with_metadata(json!({ "etag": settings.etag() }))),
         _ => Ok(()),
     }
 }

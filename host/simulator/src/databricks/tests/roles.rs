@@ -238,12 +238,12 @@ async fn rows_6a_to_6g_run_as() {
     let etag = site.op("GET", restriction, Value::Null).await.ok(200)["etag"].clone();
     let body = json!({"allow_missing": true, "setting": {"etag": etag, "restrict_workspace_admins": {"status": "RESTRICT_TOKENS_AND_JOB_RUN_AS"}}});
     site.op("PATCH", restriction, body.clone()).await.ok(200);
-    refused(
-        &site.op("PATCH", restriction, body).await,
-        409,
-        "RESOURCE_CONFLICT",
-        "etag",
-    );
+    let stale = site.op("PATCH", restriction, body.clone()).await;
+    refused(&stale, 409, "RESOURCE_CONFLICT", "etag");
+    let mut fresh = body;
+    fresh["setting"]["etag"] = stale.body["details"][0]["metadata"]["etag"].clone();
+    assert!(fresh["setting"]["etag"].is_string(), "{}", stale.body);
+    site.op("PATCH", restriction, fresh).await.ok(200);
     let got = site
         .op(
             "POST",
