@@ -280,14 +280,20 @@ fn from_text(text: &str, kind: &Type) -> Result<Value, Mismatch> {
             .parse::<bool>()
             .map(Value::from)
             .map_err(|_| wrong(format!("`{text}` is neither `true` nor `false`"))),
-        Type::Integer { .. } => trimmed
-            .parse::<i64>()
-            .map(Value::from)
-            .map_err(|_| wrong(format!("`{text}` is not a whole number"))),
-        Type::Float => trimmed
-            .parse::<f64>()
-            .map(Value::from)
-            .map_err(|_| wrong(format!("`{text}` is not a number"))),
+        Type::Integer { .. } => match (trimmed.parse::<i64>(), trimmed.parse::<u64>()) {
+            (Ok(number), _) => Ok(number.into()),
+            (_, Ok(number)) => Ok(number.into()),
+            _ if is_whole(trimmed) => Err(wrong(format!("{trimmed} is outside of `{kind}`"))),
+            _ => Err(wrong(format!("`{text}` is not a whole number"))),
+        },
+        Type::Float => match trimmed.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number.into()),
+            Ok(_) if trimmed.contains(|digit: char| digit.is_ascii_digit()) => {
+                Err(wrong(format!("{trimmed} is outside of `{kind}`")))
+            }
+            Ok(_) => Err(wrong(format!("`{text}` is no number to calculate with"))),
+            Err(_) => Err(wrong(format!("`{text}` is not a number"))),
+        },
         Type::List(_) | Type::Tuple(_) | Type::Flags(_) if trimmed.starts_with('[') => {
             serde_json::from_str(trimmed)
                 .map_err(|error| wrong(format!("this is not JSON: {error}")))
@@ -300,6 +306,12 @@ fn from_text(text: &str, kind: &Type) -> Result<Value, Mismatch> {
         Type::Record(_) | Type::Variant(_) | Type::Tuple(_) => structured(trimmed).map_err(wrong),
         _ => Ok(Value::from(text)),
     }
+}
+
+/// Whether text is a whole number, of any size.
+fn is_whole(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_digit())
 }
 
 fn separated(text: &str) -> impl Iterator<Item = &str> {

@@ -150,6 +150,46 @@ fn text_from_the_command_line_becomes_a_value() {
 }
 
 #[test]
+fn numbers_that_do_not_fit_are_called_what_they_are() {
+    let text = "lockkeeper = 1\n[workflow]\nname = \"n\"\n[inputs]\nf.type = \"f64\"\nn.type = \"s64\"\nu.type = \"u32\"\n";
+    let workflow = lockkeeper_workflow::parse(&Source::new("n.toml", text)).unwrap();
+    let parse = |name: &str, text: &str| {
+        workflow
+            .parse_input(name, text)
+            .map_err(|found| found.message)
+    };
+    assert_eq!(parse("f", "-1.5e3"), Ok(json!(-1500.0)));
+    for (name, text, wanted) in [
+        ("f", "nan", "`nan` is no number to calculate with"),
+        ("f", "-inf", "`-inf` is no number to calculate with"),
+        ("f", "1e400", "1e400 is outside of `f64`"),
+        ("f", "x", "`x` is not a number"),
+        (
+            "n",
+            "9223372036854775808",
+            "9223372036854775808 is outside of `s64`, which goes from -9223372036854775808 to 9223372036854775807",
+        ),
+        (
+            "n",
+            "-99999999999999999999",
+            "-99999999999999999999 is outside of `s64`",
+        ),
+        (
+            "u",
+            "99999999999999999999",
+            "99999999999999999999 is outside of `u32`",
+        ),
+        ("n", "1.5", "`1.5` is not a whole number"),
+    ] {
+        assert_eq!(
+            parse(name, text),
+            Err(format!("input `{name}`: {wanted}")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_skipped_step_says_why_and_its_outputs_are_null() {
     let workflow = onboard();
     let mut scope = scope(&workflow, &json!({ "app_name": "demo" }));

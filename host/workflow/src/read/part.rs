@@ -282,6 +282,18 @@ impl Reader<'_> {
     ) -> Option<u64> {
         let text = self.text(table, key)?;
         let length = read(&text);
+        if key == "timeout" && length == Some(0) {
+            self.found.push(
+                Diagnostic::error(
+                    "LK0209",
+                    self.source,
+                    text.span.clone(),
+                    "`timeout` cannot be no time at all",
+                )
+                .label("leave it out, or give it time"),
+            );
+            return None;
+        }
         if length.is_none() {
             self.found.push(
                 Diagnostic::error(
