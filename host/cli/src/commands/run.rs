@@ -197,12 +197,18 @@ pub(super) fn given(
                 format!("cannot read inputs from {}: {error}", path.display()),
             )
         };
-        let table: BTreeMap<String, Value> = if path.extension().is_some_and(|e| e == "json") {
-            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+        if path.extension().is_some_and(|e| e == "json") {
+            let table: BTreeMap<String, Value> =
+                serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            given.extend(table);
         } else {
-            toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
-        };
-        given.extend(table);
+            let table: toml::Table =
+                toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            for (name, value) in table {
+                let value = from_toml(value).map_err(|what| wrong(format!("`{name}` {what}")))?;
+                given.insert(name, value);
+            }
+        }
     }
     let mut mistakes = Vec::new();
     for input in &inputs.input {
@@ -224,6 +230,31 @@ pub(super) fn given(
     } else {
         Err(mistakes.into())
     }
+}
+
+/// A value of an inputs file as a `default` in a workflow has it: a time is text.
+fn from_toml(value: toml::Value) -> Result<Value, String> {
+    Ok(match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if !number.is_finite() => {
+            return Err(format!("is {number}, which is no number to calculate with"));
+        }
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => {
+            let items: Result<Vec<_>, _> = items.into_iter().map(from_toml).collect();
+            items?.into()
+        }
+        toml::Value::Table(table) => {
+            let fields: Result<serde_json::Map<_, _>, String> = table
+                .into_iter()
+                .map(|(key, value)| Ok((key, from_toml(value)?)))
+                .collect();
+            Value::Object(fields?)
+        }
+    })
 }
 
 pub(super) async fn run(
@@ -361,4 +392,25 @@ pub(super) fn finish(
         RunResult::Cancelled => Exit::Cancelled,
         RunResult::TimedOut => Exit::TimedOut,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inputs_file_has_what_a_default_has() {
+        let text = "at = 2027-02-19T12:00:00Z\nn = 3\nf = 1.5\nr = { on = 2027-02-19, l = [true, \"x\"] }\n";
+        let table: toml::Table = toml::from_str(text).unwrap();
+        assert_eq!(
+            from_toml(toml::Value::Table(table)).unwrap(),
+            serde_json::json!({
+                "at": "2027-02-19T12:00:00Z", "n": 3, "f": 1.5,
+                "r": { "on": "2027-02-19", "l": [true, "x"] },
+            })
+        );
+        for odd in [f64::NAN, f64::INFINITY] {
+            assert!(from_toml(toml::Value::Float(odd)).is_err());
+        }
+    }
 }
