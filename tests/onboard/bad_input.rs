@@ -189,6 +189,35 @@ fn project_folders_that_are_none() {
 }
 
 #[test]
+fn target_settings_that_cannot_be_used() {
+    let project = Project::new();
+    let auth = "auth = { kind = \"azure-cli\" }";
+    let run = ["run", "onboard", "-i", "app_name=x-y", "--target", "dev"];
+    for (setting, code, piece) in [
+        ("workspace = \"ftp://x\"", 2, "must be an https address"),
+        (
+            "workspace = \"https://x.example/path\"",
+            2,
+            "without a path",
+        ),
+        ("profile = \"nobody\"", 2, "profile nobody"),
+        ("tenant_id = \"a b\"", 2, "neither an id nor a domain"),
+    ] {
+        project.write("workflows/onboard.toml", lockkeeper_plugins::WORKFLOWS[0].1);
+        let text = format!(
+            "{}\n[targets.dev]\n{setting}\n{auth}\n",
+            lockkeeper_plugins::GRANTS
+        );
+        project.write("lockkeeper.toml", &text);
+        refused(&project, &run, code, &["target `dev`", piece]);
+    }
+    let pat = "auth = { kind = \"databricks-pat\", token = { env = \"NOWHERE\" } }";
+    let text = format!("{}\n[targets.dev]\n{pat}\n", lockkeeper_plugins::GRANTS);
+    project.write("lockkeeper.toml", &text);
+    refused(&project, &run, 3, &["NOWHERE", "it is not set"]);
+}
+
+#[test]
 fn components_that_are_none() {
     let import = lockkeeper_plugins::builtin()
         .iter()

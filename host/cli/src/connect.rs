@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockkeeper_cloud::{
-    Actor, Class, Cloud, ConnectError, Credentials, Endpoints, Failure, SecretSource, SecretString,
-    Target,
+    Actor, Class, Cloud, ConfigError, ConnectError, Credentials, Endpoints, Failure, SecretSource,
+    SecretString, Target,
 };
 use lockkeeper_gate::KeyRing;
 use lockkeeper_simulator::{Options, Profile, Running, StartError, StoreError};
@@ -137,9 +137,13 @@ pub(crate) async fn connect(
     };
     let cloud = Cloud::connect(target).await.map_err(|error| match error {
         ConnectError::Failure(failure) => unusable(&name, &failure),
-        ConnectError::Config(_) => Problem::new(
-            Exit::SignIn,
-            format!("cannot connect to target `{name}`: {error}"),
+        ConnectError::Config(wrong) => Problem::new(
+            match wrong {
+                ConfigError::Invalid { .. } | ConfigError::Ambiguous { .. } => Exit::Usage,
+                // What is needed to sign in is not there.
+                ConfigError::Missing { .. } | ConfigError::Unreadable { .. } => Exit::SignIn,
+            },
+            format!("cannot connect to target `{name}`: {wrong}"),
         ),
     })?;
     let signing_in = tokio::spawn({

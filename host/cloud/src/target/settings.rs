@@ -182,6 +182,17 @@ fn profile(environment: &Environment, named: Option<&str>) -> Result<Option<Prof
         .or_else(|| Some(environment.home.as_ref()?.join(".databrickscfg")));
     let text = match file.as_ref().map(std::fs::read_to_string) {
         Some(Ok(text)) => text,
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound && named.is_some() => {
+            return Err(ConfigError::Invalid {
+                field: "profile",
+                reason: format!(
+                    "{} cannot be looked up: there is no {}",
+                    named.unwrap_or_default(),
+                    file.map(|file| file.display().to_string())
+                        .unwrap_or_default()
+                ),
+            });
+        }
         Some(Err(error)) if named.is_some() || error.kind() != std::io::ErrorKind::NotFound => {
             let what = file
                 .map(|file| file.display().to_string())
