@@ -56,6 +56,23 @@ fn without_a_terminal_nothing_is_coloured_or_redrawn() {
 }
 
 #[test]
+fn the_simulator_says_why_it_is_used() {
+    let project = Project::new();
+    let said = project.ok(&PLAIN).stderr();
+    assert!(
+        said.contains("Simulator: no target is configured"),
+        "{said}"
+    );
+    let project = Project::new();
+    project.ok(&["init"]);
+    let said = project.ok(&PLAIN).stderr();
+    assert!(
+        said.contains("Simulator: target `sim` is one on this machine"),
+        "{said}"
+    );
+}
+
+#[test]
 fn quiet_says_the_outputs_only() {
     let project = Project::new();
     let ran = project.ok(&[&PLAIN[..], &["-q"]].concat());

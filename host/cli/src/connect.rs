@@ -131,7 +131,7 @@ pub(crate) async fn connect(
     let (target, stand_in, simulator) = match place {
         Place::Cloud(target) => (*target, None, None),
         Place::Simulator => {
-            let (target, stand_in, simulator) = simulated(&project, &asked).await?;
+            let (target, stand_in, simulator) = simulated(&project, &name, &asked).await?;
             (target, Some(stand_in), simulator)
         }
     };
@@ -187,6 +187,7 @@ fn unusable(name: &str, failure: &Failure) -> Problem {
 
 async fn simulated(
     project: &Project,
+    name: &str,
     asked: &args::Target,
 ) -> Result<(Target, String, Option<Running>), Problem> {
     let options = options(project, &asked.sim_profile, asked.sim_seed, (0, 0))?;
@@ -195,10 +196,12 @@ async fn simulated(
     let operator = lockkeeper_simulator::Operator::seeded();
     let (endpoints, stand_in, simulator) = match lockkeeper_simulator::start(options).await {
         Ok(running) => {
-            let stand_in = format!(
-                "no target is configured, so a local one stands in (state in {})",
-                folder.display()
-            );
+            let why = if project.has_target(name) {
+                format!("target `{name}` is one on this machine")
+            } else {
+                "no target is configured, so a local one stands in".to_owned()
+            };
+            let stand_in = format!("{why} (state in {})", folder.display());
             (
                 endpoints(running.https_address(), running.ca_pem()),
                 stand_in,

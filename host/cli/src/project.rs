@@ -107,6 +107,12 @@ impl Project {
         Ok(KeyRing::new(folder.join(name)))
     }
 
+    /// Whether the operator's file has a target of that name.
+    pub(crate) fn has_target(&self, name: &str) -> bool {
+        let config = self.config.as_ref();
+        config.is_some_and(|config| config.targets.contains_key(name))
+    }
+
     /// Where a run of `asked`, or of the configured target, goes, and the target's name.
     pub(crate) fn place(&self, asked: Option<&str>) -> Result<(String, Place), Problem> {
         let Some(config) = &self.config else {
