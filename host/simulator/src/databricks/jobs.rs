@@ -12,6 +12,7 @@ use super::permissions::{self, Entry, Grantee, JOBS, OWNER, Object};
 use super::request::{Answer, Field as _, Request, done, int64, millis, ok};
 use super::run_as::{self, RunAs};
 use super::run_cancel;
+use super::run_schedule::advance;
 use crate::World;
 
 /// Arrays in settings are cut into pages of this size.
@@ -305,6 +306,7 @@ pub(super) fn delete(request: &Request, state: &mut crate::State, caller: &Calle
         #[serde(deserialize_with = "int64")]
         job_id: i64,
     }
+    advance(&request.world, state);
     let body: Body = request.json()?;
     // Managing is not enough; an admin needs no entry of its own.
     let level = if caller.admin { "CAN_MANAGE" } else { OWNER };

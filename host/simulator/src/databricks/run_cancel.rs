@@ -18,10 +18,20 @@ fn cancel_run(world: &World, run: &mut Run, now: OffsetDateTime) {
     if run.phase(now).is_final() {
         return;
     }
-    for task in &mut run.tasks {
+    let retried: Vec<bool> = run
+        .tasks
+        .iter()
+        .map(|task| run.next_attempt(task).is_some())
+        .collect();
+    for (task, is_retried) in run.tasks.iter_mut().zip(retried) {
         let outcome = Outcome::bare(Ending::Canceled, "Run cancelled.");
         match &mut task.course {
-            Some(course) if now >= course.terminates => {}
+            Some(course) if now >= course.terminates => {
+                // There is to be no other attempt.
+                if is_retried {
+                    course.outcome = outcome;
+                }
+            }
             Some(course) => {
                 course.runs = course.runs.min(now);
                 course.terminates = now;

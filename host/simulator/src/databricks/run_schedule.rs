@@ -1,17 +1,63 @@
 //! Lets runs go on: takes them from the queue and begins tasks whose time has come.
 
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::job_settings::list;
+use super::jobs::long_id;
 use super::request::Field as _;
 use super::run_start;
 use super::run_states::{Course, Ending, Outcome, Run};
 use crate::World;
 
+/// The least time between the attempts of a task that may have any number of them.
+const ENDLESS_PAUSE: Duration = Duration::seconds(1);
+
 /// Brings all runs up to the present. Every request about runs begins with this.
 pub(super) fn advance(world: &World, state: &mut crate::State) {
-    while take_from_queue(world, state) || begin_tasks(world, state) {}
+    while prepare_retries(world, state)
+        || take_from_queue(world, state)
+        || begin_tasks(world, state)
+    {}
+}
+
+/// Lets failed tasks with attempts left wait for the next one; says whether there was one.
+fn prepare_retries(world: &World, state: &mut crate::State) -> bool {
+    let now = world.now();
+    let mut has_any = false;
+    for run in state.databricks.runs.values_mut() {
+        let again: Vec<(usize, OffsetDateTime)> = run
+            .tasks
+            .iter()
+            .enumerate()
+            .filter(|(_, task)| task.ended(now).is_some())
+            .filter_map(|(at, task)| {
+                let begins = run.next_attempt(task)?;
+                let is_endless = task_settings(run, &task.key)
+                    .field("max_retries")
+                    .as_i64()
+                    .is_some_and(|most| most < 0);
+                // What is tried for ever is tried once in each present.
+                let least = if is_endless {
+                    now + ENDLESS_PAUSE
+                } else {
+                    begins
+                };
+                Some((at, begins.max(least)))
+            })
+            .collect();
+        for (at, begins) in again {
+            if let Some(task) = run.tasks.get_mut(at) {
+                task.run_id = long_id(world);
+                task.attempt += 1;
+                task.retries += 1;
+                task.retry_at = Some(begins);
+                task.course = None;
+                has_any = true;
+            }
+        }
+    }
+    has_any
 }
 
 /// How many runs of a job have started and not ended.
@@ -79,7 +125,8 @@ fn begin_tasks(world: &World, state: &mut crate::State) -> bool {
             .filter(|(_, task)| task.course.is_none())
             .filter_map(|(at, task)| {
                 let (begins, verdict) = readiness(run, &task.key, now)?;
-                Some((at, begins, verdict))
+                let begins = task.retry_at.map_or(begins, |again| begins.max(again));
+                (begins <= now).then_some((at, begins, verdict))
             })
             .collect();
         for (at, begins, verdict) in ready {
@@ -129,6 +176,7 @@ fn begin_task(
         .and_then(|run| run.tasks.get_mut(at))
     {
         task.course = Some(course);
+        task.retry_at = None;
     }
 }
 

@@ -45,8 +45,14 @@ pub(super) struct TaskRun {
     pub(super) run_id: i64,
     pub(super) key: String,
     pub(super) attempt: u64,
-    /// None until the tasks before it have ended.
+    /// None until the tasks before it have ended, and between attempts.
     pub(super) course: Option<Course>,
+    /// How often it has been tried again, since the run began or was repaired.
+    #[serde(default)]
+    pub(super) retries: u64,
+    /// When the attempt that it waits for may begin.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(super) retry_at: Option<OffsetDateTime>,
 }
 
 /// When a task does what, and what it comes to.
@@ -188,6 +194,7 @@ impl Course {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Phase {
     Blocked,
+    WaitingForRetry,
     Queued,
     Pending,
     Running,
@@ -209,10 +216,10 @@ impl TaskRun {
     /// What the task shows; `started` says whether its run has begun.
     pub(super) fn phase(&self, started: bool, now: OffsetDateTime) -> Phase {
         let Some(course) = &self.course else {
-            return if started {
-                Phase::Blocked
-            } else {
-                Phase::Queued
+            return match (started, self.retry_at) {
+                (false, _) => Phase::Queued,
+                (true, Some(_)) => Phase::WaitingForRetry,
+                (true, None) => Phase::Blocked,
             };
         };
         let (ending, message) = (&course.outcome.ending, &course.outcome.message);
@@ -240,11 +247,15 @@ impl Run {
         if self.skipped {
             return Phase::Skipped;
         }
-        let phases: Vec<Phase> = self
-            .tasks
-            .iter()
-            .map(|task| task.phase(self.started.is_some(), now))
-            .collect();
+        let shown = |task: &TaskRun| {
+            let again = self.next_attempt(task).is_some();
+            match task.phase(self.started.is_some(), now) {
+                Phase::Terminating(..) if again => Phase::Running,
+                Phase::Terminated(..) if again => Phase::WaitingForRetry,
+                phase => phase,
+            }
+        };
+        let phases: Vec<Phase> = self.tasks.iter().map(shown).collect();
         if phases.iter().all(Phase::is_final) {
             let (ending, message) = self.ending();
             return Phase::Terminated(ending, message);
@@ -260,10 +271,31 @@ impl Run {
         }
         let is_idle = |phase: &Phase| matches!(phase, Phase::Pending | Phase::Blocked);
         if phases.iter().all(is_idle) {
-            Phase::Pending
-        } else {
-            Phase::Running
+            return Phase::Pending;
         }
+        let is_waiting = |phase: &Phase| *phase == Phase::WaitingForRetry;
+        let is_still = |phase: &Phase| phase.is_final() || *phase == Phase::Blocked;
+        if phases.iter().any(is_waiting) && phases.iter().all(|p| is_still(p) || is_waiting(p)) {
+            return Phase::WaitingForRetry;
+        }
+        Phase::Running
+    }
+
+    /// When a task whose present attempt fails may be tried again; none when it is not.
+    pub(super) fn next_attempt(&self, task: &TaskRun) -> Option<OffsetDateTime> {
+        let settings = super::run_schedule::task_settings(self, &task.key);
+        let course = task.course.as_ref()?;
+        let is_failure = match course.outcome.ending {
+            Ending::Failed | Ending::CannotStart(_) => true,
+            Ending::TimedOut => settings.field("retry_on_timeout") == true,
+            _ => false,
+        };
+        let most = settings.field("max_retries").as_i64().unwrap_or(0);
+        // Below zero there is no limit.
+        let has_more = u64::try_from(most).map_or(true, |most| task.retries < most);
+        let pause = settings.field("min_retry_interval_millis").as_i64();
+        (is_failure && has_more)
+            .then(|| course.ends + Duration::milliseconds(pause.unwrap_or(0).max(0)))
     }
 
     /// What all tasks together come to: the tasks that no other task waits for decide.
@@ -365,6 +397,7 @@ pub(super) fn render(phase: &Phase) -> (Value, Value) {
     };
     match phase {
         Phase::Blocked => simple("BLOCKED", "BLOCKED"),
+        Phase::WaitingForRetry => simple("WAITING_FOR_RETRY", "WAITING"),
         Phase::Pending => simple("PENDING", "PENDING"),
         Phase::Running => simple("RUNNING", "RUNNING"),
         Phase::Queued => {

@@ -108,6 +108,8 @@ fn accept(request: &Request, state: &mut crate::State, caller: &Caller, plan: Pl
             key: key.to_owned(),
             attempt: 0,
             course: None,
+            retries: 0,
+            retry_at: None,
         })
         .collect();
     let id = long_id(world);
@@ -453,6 +455,8 @@ pub(super) fn repair(request: &Request, state: &mut crate::State, caller: &Calle
             task.run_id = long_id(&request.world);
             task.attempt += 1;
             task.course = None;
+            task.retries = 0;
+            task.retry_at = None;
             task_run_ids.push(task.run_id);
         }
         run.repairs.push(Repair {

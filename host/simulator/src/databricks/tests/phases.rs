@@ -173,3 +173,66 @@ async fn row_7f_and_tasks_that_wait_for_others() {
     );
     assert_eq!(repaired["tasks"][0]["run_id"], run["tasks"][0]["run_id"]);
 }
+
+#[tokio::test]
+async fn failed_tasks_are_tried_again() {
+    let site = Site::with(Profile::Typical).await;
+    site.notebook("/Shared/bad", "SQL", "SELEC 1").await;
+    let mut settings = notebook_job("/Shared/bad", None);
+    let task = &mut settings["tasks"][0];
+    task["max_retries"] = json!(2);
+    task["min_retry_interval_millis"] = json!(60_000);
+    let job = site.job(&site.operator, settings).await;
+    let id = site.start_run(&site.operator, job).await;
+    let first = site.read_run(id).await["tasks"][0].clone();
+    assert_eq!(first["attempt_number"], 0);
+    site.cloud.pass(30);
+    let waiting = site.read_run(id).await;
+    for state in [&waiting["state"], &waiting["tasks"][0]["state"]] {
+        assert_eq!(state["life_cycle_state"], "WAITING_FOR_RETRY", "{waiting}");
+        assert!(state.get("result_state").is_none(), "{waiting}");
+    }
+    assert_eq!(waiting["status"]["state"], "WAITING");
+    site.cloud.pass(40);
+    let second = site.read_run(id).await["tasks"][0].clone();
+    assert_eq!(second["attempt_number"], 1);
+    assert_ne!(second["run_id"], first["run_id"]);
+    // The last attempt finds the notebook corrected.
+    site.notebook("/Shared/bad", "SQL", "SELECT 1").await;
+    site.cloud.pass(90);
+    let last = site.read_run(id).await;
+    assert_eq!(last["tasks"][0]["attempt_number"], 2);
+    site.cloud.pass(30);
+    succeeded(&site.read_run(id).await);
+}
+
+#[tokio::test]
+async fn attempts_run_out_and_are_not_made_for_cancelled_runs() {
+    let site = Site::start().await;
+    site.notebook("/Shared/bad", "SQL", "SELEC 1").await;
+    let with = |retries: i64| {
+        let mut settings = notebook_job("/Shared/bad", None);
+        settings["tasks"][0]["max_retries"] = json!(retries);
+        settings
+    };
+    let job = site.job(&site.operator, with(3)).await;
+    let (run, output) = site.run(job).await;
+    assert_eq!(run["tasks"][0]["attempt_number"], 3);
+    code_failed(&(run, output), "PARSE_SYNTAX_ERROR");
+
+    let endless = site.job(&site.operator, with(-1)).await;
+    let id = site.start_run(&site.operator, endless).await;
+    for attempt in 1..4 {
+        let run = site.read_run(id).await;
+        assert!(run["tasks"][0]["attempt_number"].as_i64() >= Some(attempt));
+        assert_eq!(run["status"]["state"], "WAITING", "{run}");
+        site.cloud.pass(1);
+    }
+    let body = json!({ "run_id": id });
+    site.op("POST", "/api/2.2/jobs/runs/cancel", body)
+        .await
+        .ok(200);
+    site.cloud.pass(60);
+    let run = site.read_run(id).await;
+    assert_eq!(run["state"]["result_state"], "CANCELED", "{run}");
+}
