@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,32 +41,35 @@ struct End {
 /// What is read of a line.
 #[derive(Deserialize)]
 struct Line {
+    seq: u64,
     run: String,
     event: Value,
 }
 
 impl End {
     /// Finds the last line again, unless it is the one this process wrote. Under the file's lock.
+    ///
+    /// A line that was cut short, by a full disk or the loss of power, is ended and stays where it
+    /// is: nothing is ever taken out of the log. It is no link of the chain, which goes on from the
+    /// last whole line.
     fn catch_up(&mut self) -> io::Result<()> {
-        let length = self.file.metadata()?.len();
+        let mut length = self.file.metadata()?.len();
         if length == self.length {
             return Ok(());
         }
-        (self.seq, self.digest) = match last_line(&mut self.file, length)? {
+        if is_torn(&mut self.file, length)? {
+            self.file.write_all(b"\n")?;
+            length += 1;
+        }
+        (self.seq, self.digest) = match last_whole(&mut self.file, length)? {
             None => (0, GENESIS.to_owned()),
-            Some(line) => (
-                serde_json::from_str::<serde_json::Value>(&line)
-                    .ok()
-                    .and_then(|line| line.get("seq")?.as_u64())
-                    .unwrap_or_default(),
-                digest(&line),
-            ),
+            Some((seq, line)) => (seq, digest(&line)),
         };
         self.length = length;
         Ok(())
     }
 
-    /// Writes `line`, which `seq` numbers. One that is cut short is found again at the next.
+    /// Writes `line`, which `seq` numbers. One that is cut short is found at the next.
     fn write(&mut self, line: &str, seq: u64) -> io::Result<()> {
         let digest = digest(line);
         let line = format!("{line}\n");
@@ -110,7 +113,7 @@ impl Audit {
     fn calls_of(&self, run: &str) -> io::Result<HashSet<String>> {
         let mut calls = HashSet::new();
         for line in BufReader::new(File::open(&self.path)?).split(b'\n') {
-            let Ok(Line { run: of, event }) = serde_json::from_slice(&line?) else {
+            let Ok(Line { run: of, event, .. }) = serde_json::from_slice(&line?) else {
                 continue;
             };
             let is = |name: &str| event.get(name).and_then(Value::as_str);
@@ -183,23 +186,35 @@ impl Audit {
     }
 }
 
-/// The last line of a log of `length` bytes, read from its end.
-fn last_line(file: &mut File, length: u64) -> io::Result<Option<String>> {
+/// Whether a log of `length` bytes ends within a line.
+fn is_torn(file: &mut File, length: u64) -> io::Result<bool> {
+    let Some(last) = length.checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut end = [0];
+    file.seek(SeekFrom::Start(last))?;
+    file.read_exact(&mut end)?;
+    Ok(end != *b"\n")
+}
+
+/// The last whole line of a log of `length` bytes, read from its end, and its number.
+fn last_whole(file: &mut File, length: u64) -> io::Result<Option<(u64, String)>> {
     // A line is a few hundred bytes; a window that holds none whole is widened.
     let mut window = 16 * 1024;
     loop {
         let start = length.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
-        let lines: Vec<String> = BufReader::new(&mut *file)
+        let lines: Vec<Vec<u8>> = BufReader::new(&mut *file)
             .split(b'\n')
-            .map_while(Result::ok)
-            .map(|line| String::from_utf8_lossy(&line).into_owned())
-            .collect();
-        match lines.last() {
-            Some(line) if start == 0 || lines.len() > 1 => return Ok(Some(line.clone())),
-            None => return Ok(None),
-            Some(_) => window *= 4,
+            .collect::<Result<_, _>>()?;
+        let found = lines.into_iter().rev().find_map(|line| {
+            let Line { seq, .. } = serde_json::from_slice(&line).ok()?;
+            Some((seq, String::from_utf8(line).ok()?))
+        });
+        if found.is_some() || start == 0 {
+            return Ok(found);
         }
+        window *= 4;
     }
 }
 
@@ -276,15 +291,60 @@ mod tests {
                 )
                 .unwrap();
         }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
-        let mut prev = GENESIS.to_owned();
-        for (index, line) in lines.iter().enumerate() {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert_eq!(value["seq"], index as u64 + 1);
+        assert_eq!(chained(&path), 4);
+    }
+
+    /// Checks the chain, and gives how many lines it has; what is no whole line is no part of it.
+    fn chained(path: &Path) -> usize {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (mut count, mut prev) = (0, GENESIS.to_owned());
+        for line in text.lines() {
+            let Ok(value) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            count += 1;
+            assert_eq!(value["seq"], count as u64);
             assert_eq!(value["prev"], prev);
             prev = digest(line);
         }
+        count
+    }
+
+    fn end(audit: &Audit) {
+        let event = Event::RunEnd {
+            status: "failed".to_owned(),
+        };
+        audit.hear("7Q3M", None, &event).unwrap();
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_stays_and_breaks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let open = || Audit::open(&path, "ana@contoso.com", "sim").unwrap();
+        let audit = open();
+        end(&audit);
+        end(&audit);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let second = whole.lines().nth(1).unwrap();
+        // Cut at every byte, longer than any window, and twice in a row. What lacks its end only
+        // is whole.
+        let long = "x".repeat(100_000);
+        let torn = (1..second.len()).map(|cut| &second[..cut]);
+        for torn in torn.chain([long.as_str(), "x\n{\"v\":1", "\0\0\0"]) {
+            std::fs::write(&path, format!("{whole}{torn}")).unwrap();
+            end(&open());
+            // This process is at work already when another one's line is cut short.
+            end(&audit);
+            assert_eq!(chained(&path), 4, "{torn}");
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(&format!("{whole}{torn}\n")), "{text}");
+        }
+        std::fs::write(&path, whole.trim_end()).unwrap();
+        end(&open());
+        assert_eq!(chained(&path), 3);
+        std::fs::write(&path, "{\"v\":1,").unwrap();
+        end(&open());
+        assert_eq!(chained(&path), 1);
     }
 }
