@@ -2,7 +2,7 @@
 //! Either way the run can be gone on with.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -25,8 +25,11 @@ struct Running {
 
 impl Running {
     fn start(project: &Project, arguments: &[&str]) -> Self {
-        let mut child = project
-            .command(arguments)
+        Self::of(&mut project.command(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -226,4 +229,32 @@ fn two_signals_end_at_once() {
     let shown = slow.stage.project.ok(&["runs", "show", &run]).stdout();
     assert!(shown.contains("? databricks/jobs.create"), "{shown}");
     slow.go_on("interrupted");
+}
+
+/// The server takes connections and never answers.
+#[test]
+fn one_signal_ends_a_sign_in_that_hangs() {
+    let project = Project::new();
+    project.ok(&["init"]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = project.path().join("lockkeeper.toml");
+    let text = std::fs::read_to_string(&config).unwrap()
+        + &format!(
+            "\n[targets.dev]\nworkspace = \"http://{}\"\nauth = {{ kind = \"databricks-pat\", token = {{ env = \"TOKEN\" }} }}\n",
+            silent.local_addr().unwrap()
+        );
+    std::fs::write(&config, text).unwrap();
+    let mut run = Running::of(
+        project
+            .command(&["run", "onboard", "-i", "app_name=x-app", "--target", "dev"])
+            .env("TOKEN", "not-a-real-token"),
+    );
+    let _connected = silent.accept().unwrap();
+    run.signal(Signal::SIGINT);
+    let (code, said) = run.end();
+    assert_eq!(code, Some(CANCELLED), "{said}");
+    assert!(
+        said.contains("stopped while signing in to target `dev`; nothing was run"),
+        "{said}"
+    );
 }

@@ -15,7 +15,7 @@ use crate::printer::Printer;
 use crate::show::one_line;
 
 /// How often a step that takes long says so where nothing redraws.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Prints events as they happen.
 pub(crate) struct Progress {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lockkeeper_engine::{EngineError, PlanReport};
-use lockkeeper_journal::{Mode, RunFilter};
+use lockkeeper_journal::{LookupError, Mode, RunFilter, Status};
 use lockkeeper_workflow::Workflow;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -103,16 +103,20 @@ pub(super) async fn drift(
         workflow: Some(what.to_owned()),
         ..RunFilter::default()
     };
-    let last = journal
-        .runs(filter)
-        .await
-        .map_err(lockkeeper_journal::LookupError::from)?;
-    let last = last
+    let listed = journal.runs(filter).await.map_err(LookupError::from)?;
+    let last = listed
         .runs
         .into_iter()
-        .find(|run| run.mode == Mode::Run)
+        .find(|run| run.mode == Mode::Run && run.status != Status::Undone)
         .map(|run| run.id);
-    let run = journal.run(last.as_deref().unwrap_or(what)).await?;
+    let asked = journal.run(last.as_deref().unwrap_or(what)).await;
+    let run = match (asked, listed.damaged.into_iter().next()) {
+        // It may be the one whose beginning cannot be read.
+        (Err(LookupError::Unknown { .. }), Some(damage)) => {
+            return Err(LookupError::Damaged(damage).into());
+        }
+        (run, _) => run?,
+    };
     let source = recorded_source(&run);
     let target = args::Target {
         name: target

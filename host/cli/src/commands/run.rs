@@ -9,6 +9,7 @@ use lockkeeper_gate::{Cancellation, Listener};
 use lockkeeper_journal::{Mode, Store};
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
+use tokio::task::JoinHandle;
 
 use super::plan::unplannable;
 use crate::args;
@@ -17,7 +18,7 @@ use crate::connect::{Connection, connect};
 use crate::exit::{Exit, Problem};
 use crate::files;
 use crate::printer::Printer;
-use crate::progress::Progress;
+use crate::progress::{HEARTBEAT, Progress};
 use crate::project::Project;
 use crate::show;
 
@@ -38,6 +39,7 @@ impl Session {
         target: &args::Target,
         printer: &Arc<Printer>,
     ) -> Result<Self, Problem> {
+        let mut asked_to_stop = tokio::spawn(signal());
         let connecting = tokio::spawn(connect(project.clone(), target.clone()));
         let checking = tokio::task::spawn_blocking({
             let (project, source) = (project.clone(), source.clone());
@@ -66,7 +68,7 @@ impl Session {
             printer.say(&format!("  Simulator: {stand_in}"));
         }
         needs_workspace(project, &workflow, &catalogue, &connection)?;
-        let actor = connection.actor().await?.id;
+        let actor = signed_in(&mut connection, &mut asked_to_stop, printer).await?;
         let width = workflow
             .steps
             .iter()
@@ -82,7 +84,7 @@ impl Session {
             Progress::new(printer.clone(), width.unwrap_or_default()),
         ];
         let cancellation = Cancellation::default();
-        stop_on_signal(cancellation.clone(), printer.clone());
+        stop_on_signal(asked_to_stop, cancellation.clone(), printer.clone());
         let engine = Engine {
             catalogue,
             cloud: connection.cloud.clone(),
@@ -111,6 +113,31 @@ impl Session {
         // The process ends soon; unmapping the plugins' code before that only takes time.
         std::mem::forget(catalogue);
         self.connection.close().await;
+    }
+}
+
+/// Who signed in. Says now and then that it is waited for, and stops when it is asked to.
+async fn signed_in(
+    connection: &mut Connection,
+    asked_to_stop: &mut JoinHandle<()>,
+    printer: &Printer,
+) -> Result<String, Problem> {
+    let name = connection.name.clone();
+    let begun = Instant::now();
+    let heartbeat = async {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let waited = begun.elapsed().as_secs();
+            printer.say(&format!("  signing in to target `{name}`: {waited} s"));
+        }
+    };
+    tokio::select! {
+        actor = connection.actor() => Ok(actor?.id),
+        () = heartbeat => Err(Problem::new(Exit::Internal, "the heartbeat ended")),
+        _ = asked_to_stop => Err(Problem::new(
+            Exit::Cancelled,
+            format!("stopped while signing in to target `{name}`; nothing was run"),
+        )),
     }
 }
 
@@ -155,9 +182,13 @@ pub(super) fn open_journal(project: &Project) -> Result<Store, Problem> {
 }
 
 /// The first signal asks the run to stop after the call that is under way; the second stops now.
-fn stop_on_signal(cancellation: Cancellation, printer: Arc<Printer>) {
+fn stop_on_signal(
+    asked_to_stop: JoinHandle<()>,
+    cancellation: Cancellation,
+    printer: Arc<Printer>,
+) {
     tokio::spawn(async move {
-        signal().await;
+        let _ = asked_to_stop.await;
         cancellation.cancel();
         printer.tell(
             "  Stopping after the call that is under way; the run can be resumed. Again: stop now",
