@@ -14,6 +14,9 @@ use crate::drift::items;
 /// How long a whole undo may take.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
+/// How long all that seems to be gone before an undo is looked for.
+const REPLICAS: Duration = Duration::from_secs(3);
+
 /// How long services may take to show that something was taken back.
 const SETTLING: Duration = Duration::from_mins(5);
 
@@ -130,6 +133,7 @@ impl UndoPlan {
         let from = selection.to.as_deref().and_then(position);
         let mut items: Vec<UndoItem> = Vec::new();
         let mut partly = false;
+        let seen = Instant::now() + REPLICAS;
         for written in record.written.into_iter().rev() {
             let kept = steps
                 .iter()
@@ -159,8 +163,15 @@ impl UndoPlan {
                         if newer.is_some() {
                             UndoState::Ready(call)
                         } else {
-                            let now = gate.look(&written).await?;
-                            judge(&written, now.unwrap_or_default(), call)
+                            // What the run made and is not there may only be hidden by a replica.
+                            let was_made = !written.after.is_null();
+                            let now = gate.look_until(
+                                &written,
+                                seen,
+                                "what the run made is not to be seen",
+                                |now| !(was_made && now.is_null()),
+                            );
+                            judge(&written, now.await?.unwrap_or_default(), call)
                         }
                     }
                 }
@@ -279,7 +290,12 @@ async fn look_again(
                 || plan.older_write_of_same_object(item)
                 || now.is_null() && plan.went_with_what_the_step_made(item)
         };
-        let looked = gate.look_until(&item.written, settled, accounted_for);
+        let looked = gate.look_until(
+            &item.written,
+            settled,
+            "what was taken back is still to be seen",
+            accounted_for,
+        );
         let (reason, expected) = match &item.state {
             UndoState::Ready(_) => match looked.await {
                 // Gone, or as it was: proven.

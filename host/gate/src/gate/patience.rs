@@ -169,6 +169,7 @@ impl RunGate {
         &self,
         written: &Written,
         deadline: Instant,
+        why: &str,
         expected: impl Fn(&Value) -> bool,
     ) -> Result<Observed, Failure> {
         let mut pause = Pause::default();
@@ -182,16 +183,14 @@ impl RunGate {
             };
             let waiting = Event::Waiting {
                 operation: written.call.operation.clone(),
-                reason: "what was taken back is still to be seen".to_owned(),
+                reason: why.to_owned(),
                 delay,
             };
             let _ = self.events.tell(Some(&written.step), &waiting);
             self.cancellation.sleep(delay).await;
             if self.cancellation.is_set() {
-                let message = "what was taken back was still to be seen";
-                let operation = &written.call.operation;
-                let class = FailureClass::NotYetVisible;
-                return Err(own_failure(class, operation, "NotYetGone", message).stopped());
+                let (class, operation) = (FailureClass::NotYetVisible, &written.call.operation);
+                return Err(own_failure(class, operation, "NotYetVisible", why).stopped());
             }
         }
     }
