@@ -134,3 +134,36 @@ fn in_ndjson_each_is_a_line() {
     let ran = project.ok(&["check", "onboard", "--output", "ndjson"]);
     assert_eq!(ran.stdout().lines().count(), 1, "{}", ran.stdout());
 }
+
+/// A run whose outputs have no value: told in the frame that `check` uses, and why.
+#[test]
+fn an_expression_that_has_no_value_is_shown_in_its_frame() {
+    let project = Project::new();
+    project.ok(&["init"]);
+    project.write(
+        "workflows/nothing.toml",
+        "lockkeeper = 1\n[workflow]\nname = \"nothing\"\n[inputs.by]\ntype = \"s64\"\n[outputs]\na = \"${1 / inputs.by}\"\n",
+    );
+    let ran = project.run(&["run", "nothing", "-i", "by=0"]);
+    assert_eq!(ran.code(), 4, "{}", ran.stderr());
+    let stderr = ran.stderr();
+    for piece in [
+        "error[LK9101]: this expression has no value\n",
+        " --> workflows/nothing.toml:7:8\n",
+        "^^^^^^^^^^^^^ ",
+        "by zero",
+        "note: inputs.by is `0`",
+    ] {
+        assert!(stderr.contains(piece), "{piece}: {stderr}");
+    }
+    assert!(!stderr.contains("error: error"), "{stderr}");
+    let (code, report) = project.json(&["run", "nothing", "-i", "by=0"]);
+    assert_eq!((code, &report["result"]), (4, &"failed".into()));
+    let error = report["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("LK9101: this expression has no value: ")
+            && error.contains("by zero")
+            && error.ends_with(" (workflows/nothing.toml:7:8)"),
+        "{error}"
+    );
+}

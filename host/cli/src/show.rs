@@ -158,7 +158,18 @@ pub(crate) fn failure(printer: &Printer, workflow: &Workflow, report: &RunReport
     let done = report.steps.iter().filter(done);
     let done: Vec<&str> = done.map(|step| step.id.as_str()).collect();
     step_failures(printer, workflow, &report.steps, &done);
-    if let Some(error) = &report.error {
+    if let Some(finding) = &report.finding {
+        let mut finding = Diagnostic::clone(finding);
+        // Values of plugins and services are in them.
+        finding.label = one_line(&finding.label);
+        for note in &mut finding.notes {
+            *note = one_line(note);
+        }
+        if !done.is_empty() {
+            finding = finding.note(format!("done:  {}", done.join(", ")));
+        }
+        printer.tell(&finding.render(printer.colours_stderr()));
+    } else if let Some(error) = &report.error {
         printer.tell(&format!("error: {}", one_line(error)));
     }
     if report.result == RunResult::Cancelled {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockkeeper_types::Value;
+use lockkeeper_workflow::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 /// What a run came to.
@@ -27,6 +28,26 @@ pub struct RunReport {
     /// What stopped the run, where it was not a step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The same with its place in the workflow, where it was an expression.
+    #[serde(skip)]
+    pub finding: Option<Box<Diagnostic>>,
+}
+
+impl RunReport {
+    /// Says that an expression stopped the run.
+    pub(crate) fn stopped_by(&mut self, finding: Box<Diagnostic>) {
+        self.result = RunResult::Failed;
+        let mut error = finding.message.clone();
+        if !finding.label.is_empty() {
+            error.push_str(&format!(": {}", finding.label));
+        }
+        if let Some(source) = &finding.source {
+            let (line, column) = source.position(finding.span.start);
+            error.push_str(&format!(" ({}:{line}:{column})", source.path));
+        }
+        self.error = Some(format!("{}: {error}", finding.code));
+        self.finding = Some(finding);
+    }
 }
 
 /// How a run ended.

@@ -122,22 +122,17 @@ impl Engine {
             outputs: serde_json::Map::new(),
             adopted: adopts.cloned().unwrap_or_default(),
             error: None,
+            finding: None,
         };
         match stopped {
             // Of what the steps would give nothing is known before they run.
             Ok(()) if adopts.is_some() => {}
             Ok(()) => match workflow.evaluate_outputs(&scope) {
                 Ok(outputs) => report.outputs = outputs,
-                Err(diagnostic) => {
-                    report.result = RunResult::Failed;
-                    report.error = Some(diagnostic.to_string());
-                }
+                Err(diagnostic) => report.stopped_by(diagnostic),
             },
             Err(Stopped::Failed) => report.result = RunResult::Failed,
-            Err(Stopped::Evaluation(diagnostic)) => {
-                report.result = RunResult::Failed;
-                report.error = Some(diagnostic.to_string());
-            }
+            Err(Stopped::Evaluation(diagnostic)) => report.stopped_by(diagnostic),
             Err(Stopped::Halted(Halt::Cancelled)) if timed_out => {
                 report.result = RunResult::TimedOut;
                 report.error = Some("the workflow's `timeout` is up".to_owned());
