@@ -208,8 +208,10 @@ impl Engine {
         Ok(Events::new(run, &self.listeners).recall(&recorded)?)
     }
 
-    /// Destroys what a run has sealed, and its key first.
+    /// Destroys what a run has sealed, and its key first; but before that, nothing may be left of
+    /// the record that a resume would need the key for.
     pub(crate) async fn forget_secrets(&self, run: &str) -> Result<(), EngineError> {
+        self.store.flushed().await?;
         self.keys.destroy(run)?;
         self.store.seal_destroy(run).await?;
         Ok(())

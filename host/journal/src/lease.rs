@@ -111,24 +111,18 @@ impl Store {
     /// Refuses while a process advances the run with id `run`, or takes it back.
     pub async fn at_rest(&self, run: &str) -> Result<(), AcquireError> {
         let run = run.to_owned();
-        self.given_up().await?;
+        self.flushed().await?;
         self.read("read who has a run", move |connection| {
             Ok(held(connection, &run)?.map_or(Ok(()), Err))
         })
         .await
     }
 
-    /// Waits for leases that were dropped here: they may still be queued to be given up.
-    async fn given_up(&self) -> Result<(), StorageFault> {
-        let nothing = |_: &Connection| Ok(Ok(()));
-        let writer = &self.inner.writer;
-        writer.run("give up a run", Edge::Cheap, nothing).await
-    }
-
     /// Takes the run with id `run` for `holder`. The record is verified first: a damaged one is
     /// readable, but cannot be gone on with. A run that failed or was cancelled is open again.
     pub async fn acquire(&self, run: &str, holder: Holder) -> Result<Lease, AcquireError> {
-        self.given_up().await?;
+        // A lease that was dropped here may still be waiting to be given up.
+        self.flushed().await?;
         loop {
             let id = run.to_owned();
             let witness = Arc::clone(&self.inner.witness);

@@ -166,6 +166,13 @@ impl Store {
         }
     }
 
+    /// Waits until everything that was queued is written, so that it outlives the process.
+    pub async fn flushed(&self) -> Result<(), StorageFault> {
+        let nothing = |_: &Connection| Ok(Ok(()));
+        let writer = &self.inner.writer;
+        writer.run("write what is queued", Edge::Cheap, nothing).await
+    }
+
     pub(crate) async fn read<T, E>(
         &self,
         what: &'static str,
