@@ -126,6 +126,13 @@ def test_oauth_secrets(workspace, member):
         secrets.delete(member.scim.id, made.id)
 
 
+def test_oauth_secrets_come_in_pages(workspace):
+    other = workspace.service_principals.create(display_name="paged")
+    secrets = workspace.service_principal_secrets_proxy
+    made = {secrets.create(other.id).id for _ in range(3)}
+    assert {each.id for each in secrets.list(other.id, page_size=2)} == made
+
+
 def test_an_entra_secret_is_no_oauth_secret(member):
     client = WorkspaceClient(
         host=WORKSPACE, client_id=member.client_id, client_secret=member.secret

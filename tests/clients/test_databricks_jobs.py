@@ -159,6 +159,32 @@ def test_a_notebook_that_fails(workspace):
     assert "absent" in workspace.jobs.get_run_output(run.tasks[0].run_id).error
 
 
+def test_a_notebook_that_is_tried_again(workspace):
+    write(workspace, "/Shared/again", "SELECT * FROM absent")
+    job = workspace.jobs.create(name="again", tasks=[notebook("/Shared/again", max_retries=2)])
+    waiting = workspace.jobs.run_now(job.job_id)
+    with pytest.raises(OperationFailed):
+        waiting.result()
+    assert workspace.jobs.get_run(waiting.run_id).tasks[0].attempt_number == 2
+
+
+def test_a_cancelled_run(workspace):
+    """One that is tried for ever ends only so."""
+    write(workspace, "/Shared/endless", "SELECT * FROM absent")
+    job = workspace.jobs.create(name="endless", tasks=[notebook("/Shared/endless", max_retries=-1)])
+    waiting = workspace.jobs.run_now(job.job_id)
+    assert workspace.jobs.get_run(waiting.run_id).status.state.value == "WAITING"
+    run = workspace.jobs.cancel_run_and_wait(waiting.run_id)
+    assert run.state.result_state == RunResultState.CANCELED
+
+
+def test_settings_that_no_job_can_have(workspace):
+    with pytest.raises(InvalidParameterValue):
+        workspace.jobs.create(name="idle", tasks=[Task(task_key="main")])
+    with pytest.raises(InvalidParameterValue):
+        workspace.jobs.submit(run_name="nothing")
+
+
 def test_a_principal_that_nobody_let_the_operator_bind(workspace, graph):
     app = graph.register("unbound")
     with pytest.raises(InvalidParameterValue, match="doesn't exist"):
@@ -197,6 +223,11 @@ def test_rights_on_a_job(workspace, runner):
     assert other.run_now(job.job_id).result().state.result_state == RunResultState.SUCCESS
     with pytest.raises(PermissionDenied):
         other.update(job.job_id, new_settings=JobSettings(name="taken"))
+    may_run.permission_level = JobPermissionLevel.CAN_MANAGE
+    workspace.jobs.update_permissions(str(job.job_id), access_control_list=[may_run])
+    other.update(job.job_id, new_settings=JobSettings(name="taken"))
+    with pytest.raises(PermissionDenied, match="does not have Admin or Owner"):
+        other.delete(job.job_id)
 
 
 def test_what_is_absent(workspace):

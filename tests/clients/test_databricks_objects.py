@@ -156,6 +156,19 @@ def test_upload_and_download(workspace):
         assert file.read().endswith(b"print(1)")
 
 
+def test_a_large_notebook(workspace):
+    def write(mebibytes: int):
+        content = base64.b64encode(b"-" * (mebibytes << 20)).decode()
+        workspace.workspace.import_(
+            "/Shared/large", content=content, format=ImportFormat.SOURCE, language=Language.SQL
+        )
+
+    write(3)
+    with pytest.raises(BadRequest) as raised:
+        write(11)
+    assert raised.value.error_code == "MAX_NOTEBOOK_SIZE_EXCEEDED"
+
+
 def test_permissions_on_a_notebook(workspace, member):
     path = "/Users/bob@contoso.com/private"
     workspace.workspace.import_(

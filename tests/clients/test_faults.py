@@ -1,12 +1,14 @@
 """Faults, as the clients' own retries and error classes see them."""
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.identity import ClientSecretCredential
 from azure.keyvault.secrets import SecretClient
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
 from databricks.sdk.errors import InternalError, ResourceAlreadyExists, TooManyRequests
 from msgraph.generated.models.application import Application
+from msgraph.generated.models.o_data_errors.o_data_error import ODataError
 
 from simulator import OPERATOR_CLIENT, TENANT, WORKSPACE
 
@@ -81,6 +83,31 @@ def test_graph_waits_as_told(simulator, graph, fault):
     fault("/v1.0/**", {"throttle": {"retry_after": 1}}, times=1, method="POST")
     made = graph(graph.client.applications.post(Application(display_name="waited")))
     assert made.display_name == "waited"
+
+
+def test_graph_names_parallel_writers(graph, fault):
+    fault("/v1.0/**", {"status": {"status": 409}}, times=1)
+    with pytest.raises(ODataError) as raised:
+        graph(graph.client.applications.post(Application(display_name="parallel")))
+    error = raised.value.error
+    assert error.code == "Directory_ConcurrencyViolation"
+    assert error.inner_error.request_id
+
+
+def test_key_vault_names_a_conflict(operator, fault):
+    fault("/secrets/**", {"status": {"status": 409}}, times=1)
+    client = SecretClient("https://kv-demo.vault.azure.net", operator)
+    with pytest.raises(HttpResponseError) as raised:
+        client.set_secret("taken", "not-a-real-secret")
+    assert (raised.value.status_code, raised.value.error.code) == (409, "Conflict")
+    assert raised.value.response.headers["x-ms-request-id"]
+
+
+def test_the_token_endpoint_says_when_it_is_blocked(simulator, fault):
+    fault("/*/oauth2/v2.0/token", {"status": {"status": 403}})
+    credential = ClientSecretCredential(TENANT, OPERATOR_CLIENT, simulator.operator_secret)
+    with pytest.raises(ClientAuthenticationError, match="AADSTS53003"):
+        credential.get_token("https://graph.microsoft.com/.default")
 
 
 def test_a_lost_reply_has_taken_effect(simulator, workspace, fault):
