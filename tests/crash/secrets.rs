@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::death::{self, Death};
 use crate::stage::{APP, Stage, entries, newest, onboard, run_keys};
@@ -160,6 +161,36 @@ fn put_after_death_at(stage: &Stage, moment: &str) -> (Simulator, String) {
     );
     nowhere(&secret, project);
     (simulator, secret)
+}
+
+#[test]
+fn a_secret_is_found_whichever_way_one_comes_to_the_project() {
+    let stage = Stage::onboarded();
+    let put_at = point(&stage.project, "intent", "azure/key-vault-secrets.set");
+    let stage = Stage::new();
+    let project = &stage.project;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(project.path(), &link).unwrap();
+    let folder = project.path().file_name().unwrap().to_str().unwrap();
+    for way in [
+        link.to_str().unwrap(),
+        &format!("../{folder}"),
+        ".lockkeeper/..",
+    ] {
+        let simulator = stage.set();
+        let death = Death::At(format!("{put_at}:recorded"));
+        death::die(project, &simulator, &onboard(), &death);
+        let (run, _) = newest(project, "run").unwrap();
+        project.ok(&["resume", &run, "--project", way]);
+        assert_eq!(run_keys(project), Vec::<String>::new(), "{way}");
+        assert_eq!(fs::read_dir(project.keys()).unwrap().count(), 1, "{way}");
+        assert_eq!(issued(&simulator), 1, "{way}");
+    }
+    // What lies at a plain path is called by that path.
+    let plain = project.path().canonicalize().unwrap().join(".lockkeeper");
+    let name = format!("{:x}", Sha256::digest(plain.to_str().unwrap()));
+    assert!(project.keys().join(name).is_dir());
 }
 
 #[test]

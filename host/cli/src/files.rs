@@ -28,6 +28,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), Problem> {
     std::fs::create_dir_all(path).map_err(failed("make folder", path))
 }
 
+/// The one path of what is there: without links, `.` and `..`.
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Problem> {
+    std::fs::canonicalize(path).map_err(failed("find", path))
+}
+
 /// Writes a file, replacing what was there in one step. A link is followed, and what is no regular
 /// file, such as a pipe, is written into.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Problem> {

@@ -97,8 +97,10 @@ impl Project {
     }
 
     /// The keys of this project's sealed secrets: apart from its state, in a folder of this user.
+    /// It is called by where the state lies, however one came there.
     pub(crate) fn keys(&self) -> Result<KeyRing, Problem> {
-        let state = std::path::absolute(self.state()).unwrap_or_else(|_| self.state());
+        files::make_folder(&self.state())?;
+        let state = files::canonical(&self.state())?;
         let name = format!("{:x}", Sha256::digest(state.as_os_str().as_encoded_bytes()));
         let folder = match std::env::var_os("LOCKKEEPER_KEYS") {
             Some(folder) => PathBuf::from(folder),
