@@ -10,6 +10,9 @@ use crate::literal::{self, Mismatch};
 use crate::model::{Input, Workflow};
 use crate::names::{listed, nearest};
 
+/// A handle is made where a secret is; a secret's text is nowhere before.
+const NO_SECRET: &str = "no input can give a secret: take it from the step that makes it";
+
 impl Workflow {
     /// The inputs object of a run: given values (already JSON) and defaults, checked against
     /// types, patterns and checks. `run` and `target` are what defaults may refer to.
@@ -65,7 +68,7 @@ impl Workflow {
                     format!("input `{name}` holds a secret, which no command line may"),
                 )
                 .label("declared as a secret here")
-                .help("other programs can read arguments; give it by prompt, file or Key Vault"),
+                .help(NO_SECRET),
             ));
         }
         let value = from_text(text, kind).map_err(|wrong| Box::new(self.unfit(input, &wrong)))?;
@@ -154,7 +157,7 @@ impl Workflow {
             None => found,
         };
         if input.kind.holds_secret() {
-            found.help("give it by prompt, file or Key Vault; it is never an argument")
+            found.help(NO_SECRET)
         } else {
             found.help(format!("give it with `-i {name}=…`"))
         }

@@ -190,6 +190,34 @@ fn numbers_that_do_not_fit_are_called_what_they_are() {
 }
 
 #[test]
+fn no_input_gives_a_secret() {
+    let workflow = load(
+        r#"lockkeeper = 1
+[workflow]
+name = "x"
+[inputs.password]
+type = "secret"
+[steps.keep]
+plugin = "vault"
+with.value = "${inputs.password}"
+with.name = "password"
+"#,
+    )
+    .unwrap()
+    .workflow;
+    let missing = workflow
+        .bind_inputs(&BTreeMap::new(), &run(), &target())
+        .unwrap_err();
+    let given = workflow.parse_input("password", "not-a-real-secret");
+    for wrong in [&missing[0], &given.unwrap_err()] {
+        assert_eq!(
+            wrong.help,
+            ["no input can give a secret: take it from the step that makes it"]
+        );
+    }
+}
+
+#[test]
 fn a_skipped_step_says_why_and_its_outputs_are_null() {
     let workflow = onboard();
     let mut scope = scope(&workflow, &json!({ "app_name": "demo" }));

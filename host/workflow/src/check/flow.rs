@@ -250,7 +250,7 @@ impl Checker<'_> {
                 "a secret may not be written in a file",
             )
             .label(format!("`{}` is `secret`", sink.name))
-            .help("take it from a step's output or from an input of type `secret`"),
+            .help("take it from a step's output"),
         );
     }
 
