@@ -59,20 +59,39 @@ impl KeyRing {
             .map_err(failed("make the key folder", &self.folder))?;
         let mut key: Key = Zeroizing::new([0; 32]);
         let path = self.path(name);
-        SystemRandom::new()
-            .fill(key.as_mut_slice())
-            .map_err(|_| io::Error::other("the system gives no randomness"))
-            .map_err(failed("make key", &path))?;
+        fill(key.as_mut_slice()).map_err(failed("make key", &path))?;
+        match self.publish(&key, &path) {
+            Ok(()) => Ok(key),
+            // Another one was faster: that is the key.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.key(name),
+            Err(error) => Err(failed("write key", &path)(error)),
+        }
+    }
+
+    /// Puts a key where it belongs, unless there is one. It is whole by the time it is there, since
+    /// this process may be killed at any moment.
+    fn publish(&self, key: &Key, path: &Path) -> io::Result<()> {
+        let mut own = [0; 8];
+        fill(&mut own)?;
+        let own = format!("{:016x}.unfinished", u64::from_be_bytes(own));
+        let unfinished = self.folder.join(own);
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&path)
-            .map_err(failed("make key", &path))?;
-        file.write_all(key.as_slice())
+            .open(&unfinished)?;
+        let published = file
+            .write_all(key.as_slice())
             .and_then(|()| file.sync_all())
-            .map_err(failed("write key", &path))?;
-        Ok(key)
+            .and_then(|()| std::fs::hard_link(&unfinished, path));
+        std::fs::remove_file(&unfinished)?;
+        published?;
+        self.sync()
+    }
+
+    /// Puts on disk which keys there are.
+    fn sync(&self) -> io::Result<()> {
+        std::fs::File::open(&self.folder)?.sync_all()
     }
 
     /// The key called `name`, if it has not been destroyed.
@@ -96,10 +115,10 @@ impl KeyRing {
         Ok(Some(Zeroizing::new(key)))
     }
 
-    /// Destroys the key called `name`; one that is gone is no error.
+    /// Destroys the key called `name`, for good; one that is gone is no error.
     pub fn destroy(&self, name: &str) -> Result<(), KeyError> {
         let path = self.path(name);
-        match std::fs::remove_file(&path) {
+        match std::fs::remove_file(&path).and_then(|()| self.sync()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyError {
                 what: "destroy key",
                 path,
@@ -112,6 +131,12 @@ impl KeyRing {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.key"))
     }
+}
+
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| io::Error::other("the system gives no randomness"))
 }
 
 /// The sealed secrets of one run.
@@ -143,9 +168,7 @@ impl Vault {
 impl SealedStore for Vault {
     async fn put(&self, name: &str, value: &SecretString) -> Result<(), String> {
         let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new()
-            .fill(&mut nonce)
-            .map_err(|_| "the system gives no randomness".to_owned())?;
+        fill(&mut nonce).map_err(|error| error.to_string())?;
         let mut sealed = Zeroizing::new(value.expose().as_bytes().to_vec());
         let key = self
             .keys
@@ -191,5 +214,39 @@ impl SealedStore for Vault {
             .map_err(|_| damaged())?;
         let text = std::str::from_utf8(opened).map_err(|_| damaged())?;
         Ok(Some(SecretString::new(text.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_whole_whenever_it_is_there_and_the_same_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyRing::new(folder.path().join("keys"));
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..50 {
+                        let name = round.to_string();
+                        barrier.wait();
+                        let key = keys.key(&name).unwrap();
+                        assert_eq!(keys.existing(&name).unwrap().unwrap(), key);
+                    }
+                });
+            }
+        });
+        let files = std::fs::read_dir(&keys.folder).unwrap();
+        assert_eq!(files.count(), 50, "the keys and nothing else");
+        for file in std::fs::read_dir(&keys.folder).unwrap() {
+            assert_eq!(file.unwrap().metadata().unwrap().mode() & 0o777, 0o600);
+        }
+        keys.destroy("7").unwrap();
+        keys.destroy("7").unwrap();
+        assert!(keys.existing("7").unwrap().is_none());
     }
 }
