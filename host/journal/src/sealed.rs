@@ -45,7 +45,8 @@ impl Lease {
 }
 
 impl Store {
-    /// Destroys all that is kept for the run with id `run`, durably, and gives how many there were.
+    /// Destroys all that is kept for the run with id `run`, and gives how many there were. It is on
+    /// disk with the next durable entry: what was kept is of no use once its key is destroyed.
     pub async fn seal_destroy(&self, run: &str) -> Result<usize, StorageFault> {
         let run = run.to_owned();
         let destroy = move |connection: &rusqlite::Connection| {
