@@ -1,10 +1,12 @@
 //! Ctrl-C: once, the call under way ends and the run is cancelled; twice, the process ends now.
-//! Either way the run can be gone on with.
+//! Either way the run can be gone on with. At a question it is a no.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -257,4 +259,33 @@ fn one_signal_ends_a_sign_in_that_hangs() {
         said.contains("stopped while signing in to target `dev`; nothing was run"),
         "{said}"
     );
+}
+
+#[test]
+fn a_signal_at_a_question_ends_at_once_and_nothing_is_done() {
+    let stage = Stage::onboarded();
+    let _simulator = stage.set();
+    let project = &stage.project;
+    let (run, _) = newest(project, "run").unwrap();
+    let undo = || {
+        let terminal = openpty(None, None).unwrap();
+        let mut command = project.command(&["undo", &run]);
+        let mut asking = Running::of(command.stdin(terminal.slave));
+        asking.said("Take this back?");
+        (asking, File::from(terminal.master))
+    };
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (mut asking, _person) = undo();
+        asking.signal(signal);
+        let (code, said) = asking.end();
+        assert_eq!(
+            (code, said.as_str()),
+            (Some(CANCELLED), "error: nothing was taken back\n")
+        );
+        assert!(newest(project, "undo").is_none());
+    }
+    let (mut asking, mut person) = undo();
+    person.write_all(b"yes\n").unwrap();
+    let (code, said) = asking.end();
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -20,35 +20,36 @@ pub(super) async fn adopt(
 ) -> Result<Exit, Problem> {
     let adopts = objects(&command.objects)?;
     let source = project.workflow(&command.workflow)?;
-    let session = Session::open(&project, &source, &command.target, printer).await?;
-    let result = carry_out(&session, &adopts, command, no_input, printer).await;
+    let mut session = Session::open(&project, &source, &command.target, printer).await?;
+    let result = carry_out(&mut session, &adopts, command, no_input, printer).await;
     session.close().await;
     result
 }
 
 async fn carry_out(
-    session: &Session,
+    session: &mut Session,
     adopts: &BTreeMap<String, String>,
     command: &args::Adopt,
     no_input: bool,
-    printer: &Printer,
+    printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
-    let Session {
-        engine, workflow, ..
-    } = session;
-    let given = given(workflow, &command.inputs)?;
-    let plan = engine
-        .plan_adoption(workflow, &given, adopts)
+    let given = given(&session.workflow, &command.inputs)?;
+    let plan = session
+        .engine
+        .plan_adoption(&session.workflow, &given, adopts)
         .await
-        .map_err(|error| unplannable(printer, workflow, error))?;
+        .map_err(|error| unplannable(printer, &session.workflow, error))?;
     printer.tell(&show::adoption_plan(&plan));
     if !plan.is_empty() && !command.yes {
         let question = Question {
             asked: "Adopt this?",
             refused: "nothing was adopted",
         };
-        question.ask(no_input, printer)?;
+        session.ask(&question, no_input, printer).await?;
     }
+    let Session {
+        engine, workflow, ..
+    } = session;
     let report = engine.adopt(workflow, &given, adopts).await?;
     finish(printer, workflow, &report)
 }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use super::run::signal;
 use crate::exit::{Exit, Problem};
 use crate::printer::Printer;
 
@@ -12,8 +13,8 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Fails unless a person says `yes`.
-    pub(super) fn ask(&self, no_input: bool, printer: &Printer) -> Result<(), Problem> {
+    /// Fails unless a person says `yes`. A signal is an answer, too.
+    pub(super) async fn ask(&self, no_input: bool, printer: &Printer) -> Result<(), Problem> {
         let Self { asked, refused } = self;
         if no_input || !std::io::stdin().is_terminal() {
             let message = format!("{refused}: nobody can be asked");
@@ -22,10 +23,16 @@ impl Question {
             );
         }
         printer.tell(&format!("  {asked} Only `yes` does."));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map_err(|error| {
-            Problem::new(Exit::Failed, format!("cannot read the answer: {error}"))
-        })?;
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = tokio::select! {
+            answer = answer => answer?.map_err(|error| {
+                Problem::new(Exit::Failed, format!("cannot read the answer: {error}"))
+            })?,
+            () = signal() => String::new(),
+        };
         if answer.trim() == "yes" {
             Ok(())
         } else {

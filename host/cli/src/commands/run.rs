@@ -12,6 +12,7 @@ use lockkeeper_workflow::{Checked, Plugins as _, Source, Workflow};
 use tokio::task::JoinHandle;
 
 use super::plan::unplannable;
+use super::question::Question;
 use crate::args;
 use crate::audit::Audit;
 use crate::connect::{Connection, connect};
@@ -29,6 +30,8 @@ pub(super) struct Session {
     /// How long checking took.
     pub(super) checking: Duration,
     connection: Connection,
+    /// What a signal stops.
+    stopping: JoinHandle<()>,
 }
 
 impl Session {
@@ -84,7 +87,7 @@ impl Session {
             Progress::new(printer.clone(), width.unwrap_or_default()),
         ];
         let cancellation = Cancellation::default();
-        stop_on_signal(asked_to_stop, cancellation.clone(), printer.clone());
+        let stopping = stop_on_signal(asked_to_stop, cancellation.clone(), printer.clone());
         let engine = Engine {
             catalogue,
             cloud: connection.cloud.clone(),
@@ -101,7 +104,23 @@ impl Session {
             workflow,
             checking,
             connection,
+            stopping,
         })
+    }
+
+    /// Asks a person, while nothing is under way that a signal would have to wait for.
+    pub(super) async fn ask(
+        &mut self,
+        question: &Question,
+        no_input: bool,
+        printer: &Arc<Printer>,
+    ) -> Result<(), Problem> {
+        self.stopping.abort();
+        question.ask(no_input, printer).await?;
+        let asked_to_stop = tokio::spawn(signal());
+        let cancellation = self.engine.cancellation.clone();
+        self.stopping = stop_on_signal(asked_to_stop, cancellation, printer.clone());
+        Ok(())
     }
 
     /// Stops what was started for the session.
@@ -186,7 +205,7 @@ fn stop_on_signal(
     asked_to_stop: JoinHandle<()>,
     cancellation: Cancellation,
     printer: Arc<Printer>,
-) {
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let _ = asked_to_stop.await;
         cancellation.cancel();
@@ -200,10 +219,11 @@ fn stop_on_signal(
             reason = "the second signal means now, whatever is under way"
         )]
         std::process::exit(Exit::Cancelled as i32);
-    });
+    })
 }
 
-async fn signal() {
+/// Comes with the next signal that asks the program to end.
+pub(super) async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
         return std::future::pending().await;

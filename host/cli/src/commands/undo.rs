@@ -28,18 +28,18 @@ pub(super) async fn undo(
             .or_else(|| Some(run.beginning.target.clone())),
         ..command.target.clone()
     };
-    let session = Session::open(&project, &source, &target, printer).await?;
-    let result = carry_out(&session, &run.summary.id, command, no_input, printer).await;
+    let mut session = Session::open(&project, &source, &target, printer).await?;
+    let result = carry_out(&mut session, &run.summary.id, command, no_input, printer).await;
     session.close().await;
     result
 }
 
 async fn carry_out(
-    session: &Session,
+    session: &mut Session,
     run: &str,
     command: &args::Undo,
     no_input: bool,
-    printer: &Printer,
+    printer: &Arc<Printer>,
 ) -> Result<Exit, Problem> {
     for step in command.to.iter().chain(&command.keep) {
         if session.workflow.step(step).is_none() {
@@ -64,7 +64,7 @@ async fn carry_out(
             asked: "Take this back?",
             refused: "nothing was taken back",
         };
-        question.ask(no_input, printer)?;
+        session.ask(&question, no_input, printer).await?;
     }
     finish(
         printer,
