@@ -245,7 +245,12 @@ async fn a_replay_that_asks_for_something_else_is_stopped() {
             kind: "intent",
             fingerprint: "entra/applications.create 0123456789abcdef",
             edge: Edge::Durable,
-            facts: Value::Null,
+            facts: json!({
+                "operation": "entra/applications.create",
+                "class": "create",
+                "object": { "kind": "application", "key": "x", "name": "x" },
+                "mark": "", "digest": "0123456789abcdef",
+            }),
         };
         step.effect(
             entry,
