@@ -86,7 +86,7 @@ impl UnderWay {
         );
         Some(Halt::Unknown {
             operation: write.operation,
-            object: write.object.name,
+            object: write.object.shown(),
             failure: Box::new(failure),
         })
     }
