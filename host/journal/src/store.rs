@@ -170,7 +170,9 @@ impl Store {
     pub async fn flushed(&self) -> Result<(), StorageFault> {
         let nothing = |_: &Connection| Ok(Ok(()));
         let writer = &self.inner.writer;
-        writer.run("write what is queued", Edge::Cheap, nothing).await
+        writer
+            .run("write what is queued", Edge::Cheap, nothing)
+            .await
     }
 
     pub(crate) async fn read<T, E>(

@@ -124,9 +124,7 @@ impl<'a> Converter<'a> {
                 limit = limit.or_else(|| Some(Limit::new(LimitKind::HostBytes, allowed, None)));
             }
         }
-        limit.map_or(Ok(()), |limit| {
-            Err(Fault::Stop(Stop::Limit(limit).into()))
-        })
+        limit.map_or(Ok(()), |limit| Err(Fault::Stop(Stop::Limit(limit).into())))
     }
 
     /// `value` as a value of type `ty`.
