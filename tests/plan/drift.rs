@@ -113,9 +113,9 @@ fn what_a_run_found_as_an_earlier_one_left_it_is_compared_as_well() {
     let (code, report) = project.json(&["drift", "onboard"]);
     assert_eq!((code, &report["run"]), (7, &json!(again)), "{report:#}");
     assert_eq!(report["differences"][0]["object"]["kind"], "job");
-    let (_, plan) = project.json(&with("plan", &plain));
+    let (_, planned) = project.json(&with("plan", &plain));
     assert_eq!(
-        plan["changed_outside"]["differences"],
+        planned["changed_outside"]["differences"],
         report["differences"]
     );
 
