@@ -24,7 +24,6 @@ use lockkeeper_journal::{
     Durable as _, Edge, Entry, Fault, Holder, JournalEntry, Mode, NewRun, Started, Store,
 };
 use lockkeeper_runtime::{Runtime, RuntimeOptions};
-use lockkeeper_types::Value;
 use lockkeeper_workflow::{Source, Workflow};
 use serde_json::json;
 use time::OffsetDateTime;
