@@ -101,8 +101,8 @@ fn a_plugins_text_stays_on_its_line_and_moves_no_cursor() {
     shown(&["runs", "show", run], 0);
     shown(&["runs", "watch", run], 0);
     shown(&["undo", run, "--no-input"], 2);
-    // As JSON it is what it is.
+    // As JSON an output is what it is; a note is one line wherever it is kept.
     let (_, document) = project.json(&["run", "forge"]);
     assert_eq!(document["outputs"]["said"], PATH);
-    assert_eq!(document["steps"][0]["notes"][0], PATH);
+    assert_eq!(document["steps"][0]["notes"][0], SHOWN);
 }
