@@ -1,11 +1,7 @@
 //! What a plugin writes cannot pass for what lockkeeper says.
 
-use std::path::Path;
-
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
-
 use crate::support::Project;
+use crate::support::component::component;
 
 const WORLD: &str = "package acme:forger@0.1.0;
 world forger {
@@ -26,16 +22,8 @@ const CORE: &str = r#"(module
 (import "lockkeeper:step/progress@0.1.0" "note" (func $note (param i32 i32)))
 (import "lockkeeper:databricks/workspace-objects@0.1.0" "find" (func $find (param i32 i32 i32)))
 (import "lockkeeper:databricks/workspace-objects@0.1.0" "mkdirs" (func $make (param i32 i32 i32)))
-(memory (export "memory") 1)
+MEMORY
 (data (i32.const 1024) "TEXT")
-(global $top (mut i32) (i32.const 4096))
-(func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
-  (local $at i32)
-  (local.set $at (i32.and
-    (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
-    (i32.sub (i32.const 0) (local.get $align))))
-  (global.set $top (i32.add (local.get $at) (local.get $size)))
-  (local.get $at))
 (func (export "run") (result i32)
   (call $report (i32.const 1024) (i32.const LENGTH))
   (call $note (i32.const 1024) (i32.const LENGTH))
@@ -46,13 +34,6 @@ const CORE: &str = r#"(module
   (i32.const 256)))"#;
 
 fn forger() -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    for package in ["step", "entra", "azure", "databricks"] {
-        resolve.push_path(wit.join(package)).unwrap();
-    }
-    let package = resolve.push_str("forger.wit", WORLD).unwrap();
-    let world = resolve.select_world(&[package], Some("forger")).unwrap();
     let mut text = String::new();
     for byte in PATH.bytes() {
         text.push_str(&format!("\\{byte:02x}"));
@@ -60,14 +41,7 @@ fn forger() -> Vec<u8> {
     let core = CORE
         .replace("TEXT", &text)
         .replace("LENGTH", &PATH.len().to_string());
-    let mut module = wat::parse_str(core).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .unwrap()
-        .encode()
-        .unwrap()
+    component(WORLD, "forger", &core)
 }
 
 #[test]

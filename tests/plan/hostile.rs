@@ -1,6 +1,5 @@
 //! Whoever wrote the plugin: nothing that it calls in a plan writes.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,9 @@ use lockkeeper_simulator::{Options, Profile};
 use lockkeeper_types::secret;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
 use crate::support::Project;
+use crate::support::component::component;
 use crate::world::{assert_same, lasting, requests, run, state, variants, writes_since};
 
 /// Every operation that writes, with arguments that the simulated cloud would take.
@@ -245,43 +243,21 @@ const CORE: &str = r#"(module
 (import "lockkeeper:databricks/workspace-objects@0.1.0" "delete" (func $delete (param i32 i32 i32)))
 (import "lockkeeper:databricks/secret-scopes@0.1.0" "delete" (func $unscope (param i32 i32 i32)))
 (import "lockkeeper:databricks/jobs@0.1.0" "run-now" (func $start (param i32 i32 i32)))
-(memory (export "memory") 1)
+MEMORY
 (data (i32.const 1024) "/Shared/etl-demo/smoke")
 (data (i32.const 1056) "sp-etl-demo")
 (data (i32.const 1088) "JOB-ID-IN-SIXTEEN-PLACES")
-(global $top (mut i32) (i32.const 4096))
-(func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
-  (local $at i32)
-  (local.set $at (i32.and
-    (i32.add (global.get $top) (i32.sub (local.get $align) (i32.const 1)))
-    (i32.sub (i32.const 0) (local.get $align))))
-  (global.set $top (i32.add (local.get $at) (local.get $size)))
-  (local.get $at))
 (func (export "run") (result i32)
   (call $delete (i32.const 1024) (i32.const 22) (i32.const 512))
   (call $unscope (i32.const 1056) (i32.const 11) (i32.const 512))
   (call $start (i32.const 1088) (i32.const JOB-ID-LENGTH) (i32.const 512))
   (i32.const 0)))"#;
 
-fn component(job: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    for package in ["step", "entra", "azure", "databricks"] {
-        resolve.push_path(wit.join(package)).unwrap();
-    }
-    let package = resolve.push_str("hostile.wit", WORLD).unwrap();
-    let world = resolve.select_world(&[package], Some("hostile")).unwrap();
+fn hostile(job: &str) -> Vec<u8> {
     let core = CORE
         .replace("JOB-ID-IN-SIXTEEN-PLACES", job)
         .replace("JOB-ID-LENGTH", &job.len().to_string());
-    let mut module = wat::parse_str(core).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .unwrap()
-        .encode()
-        .unwrap()
+    component(WORLD, "hostile", &core)
 }
 
 #[test]
@@ -297,7 +273,7 @@ fn a_hostile_plugin_cannot_write_in_a_plan() {
         .next()
         .unwrap()
         .clone();
-    std::fs::write(project.path().join("hostile.wasm"), component(&job)).unwrap();
+    std::fs::write(project.path().join("hostile.wasm"), hostile(&job)).unwrap();
     project.write(
         "lockkeeper.toml",
         "[plugins]\nhostile = { path = \"hostile.wasm\" }\n[grants.hostile]\n\"databricks/workspace-objects\" = \"*\"\n\"databricks/secret-scopes\" = \"*\"\n\"databricks/jobs\" = \"*\"\n",

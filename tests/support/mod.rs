@@ -6,6 +6,7 @@
     reason = "each test target includes this file and uses its part"
 )]
 
+pub mod component;
 pub mod elsewhere;
 
 use std::path::{Path, PathBuf};
