@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lockkeeper_cloud::Failure;
 use lockkeeper_gate::{Class, Object, Record, RunGate, Written};
-use lockkeeper_journal::{LookupError, Mode, Run, RunFilter, RunSummary, Status};
+use lockkeeper_journal::{LookupError, Mode, RunFilter, RunSummary, Status};
 use lockkeeper_types::Value;
 use serde::{Deserialize, Serialize};
 
@@ -24,28 +24,37 @@ impl Engine {
             )));
         }
         let mut record = Record::default();
-        for like in self.runs_like(&run).await?.iter().rev() {
-            record.written.extend(self.record_of(like).await?.written);
+        let (workflow, inputs) = (&run.summary.workflow, &run.beginning.inputs);
+        let like = self.runs_like(workflow, inputs, Some(id)).await?;
+        for earlier in like.iter().rev().filter(|like| *like != id) {
+            record
+                .written
+                .extend(self.record_of(earlier).await?.written);
         }
         record.written.extend(self.record_of(id).await?.written);
         Ok(differences(&self.looking_gate(id), &record).await?)
     }
 
-    /// The ids of the runs before `run` of the same workflow with the same inputs at the same
-    /// target, as far as they have not been taken back, the newest first.
-    async fn runs_like(&self, run: &Run) -> Result<Vec<String>, EngineError> {
+    /// The ids of the runs of a workflow with these inputs at this target, as far as they have not
+    /// been taken back, the newest first: from the run `newest` on, if one is said.
+    pub(crate) async fn runs_like(
+        &self,
+        workflow: &str,
+        inputs: &Value,
+        newest: Option<&str>,
+    ) -> Result<Vec<String>, EngineError> {
         let filter = RunFilter {
-            workflow: Some(run.summary.workflow.clone()),
+            workflow: Some(workflow.to_owned()),
             ..RunFilter::default()
         };
         let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
-        let newer = |other: &RunSummary| other.id != run.summary.id;
+        let newer = |run: &RunSummary| newest.is_some_and(|newest| run.id != newest);
         let mut like = Vec::new();
-        for earlier in listed.runs.into_iter().skip_while(newer).skip(1) {
-            if counts(&earlier, &self.target)
-                && self.store.run(&earlier.id).await?.beginning.inputs == run.beginning.inputs
+        for run in listed.runs.into_iter().skip_while(newer) {
+            if counts(&run, &self.target)
+                && self.store.run(&run.id).await?.beginning.inputs == *inputs
             {
-                like.push(earlier.id);
+                like.push(run.id);
             }
         }
         Ok(like)
@@ -53,7 +62,7 @@ impl Engine {
 }
 
 /// Whether what a run at `target` left should still be there.
-pub(crate) fn counts(run: &RunSummary, target: &str) -> bool {
+fn counts(run: &RunSummary, target: &str) -> bool {
     run.mode == Mode::Run
         && run.target == target
         && !matches!(

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lockkeeper_gate::{Change, Events, Mode, Plan, PlannedCall, RunGate, Secrets};
-use lockkeeper_journal::{LookupError, Memory, RunFilter};
+use lockkeeper_journal::Memory;
 use lockkeeper_types::Value;
 use lockkeeper_workflow::{Scope, Workflow};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::drift::{Difference, counts};
+use crate::drift::Difference;
 use crate::engine::{Engine, digest};
 use crate::error::EngineError;
 use crate::report::StepReport;
@@ -110,23 +110,12 @@ impl Engine {
         workflow: &Workflow,
         inputs: &Value,
     ) -> Result<Option<ChangedOutside>, EngineError> {
-        let filter = RunFilter {
-            workflow: Some(workflow.name.as_str().to_owned()),
-            ..RunFilter::default()
+        let like = self.runs_like(workflow.name.as_str(), inputs, None).await?;
+        let Some(since) = like.into_iter().next() else {
+            return Ok(None);
         };
-        let listed = self.store.runs(filter).await.map_err(LookupError::from)?;
-        for summary in listed.runs {
-            if counts(&summary, &self.target)
-                && self.store.run(&summary.id).await?.beginning.inputs == *inputs
-            {
-                let differences = self.drift(&summary.id).await?;
-                return Ok(Some(ChangedOutside {
-                    since: summary.id,
-                    differences,
-                }));
-            }
-        }
-        Ok(None)
+        let differences = self.drift(&since).await?;
+        Ok(Some(ChangedOutside { since, differences }))
     }
 }
 
