@@ -299,15 +299,17 @@ fn change(
     done()
 }
 
+/// A body that names a job.
+#[derive(Deserialize)]
+pub(super) struct JobId {
+    #[serde(deserialize_with = "int64")]
+    pub(super) job_id: i64,
+}
+
 /// `POST jobs/delete`: active runs are cancelled.
 pub(super) fn delete(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(deserialize_with = "int64")]
-        job_id: i64,
-    }
     advance(&request.world, state);
-    let body: Body = request.json()?;
+    let body: JobId = request.json()?;
     // Managing is not enough; an admin needs no entry of its own.
     let level = if caller.admin { "CAN_MANAGE" } else { OWNER };
     permitted(&state.databricks, caller, body.job_id, level)?;

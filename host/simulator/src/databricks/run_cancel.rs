@@ -1,13 +1,12 @@
 //! Cancelling runs: it is asked for at once, and done when what is running has been cleaned up
 //! (reference/databricks.md, section 12).
 
-use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::State;
 use super::caller::Caller;
-use super::jobs::permitted;
-use super::request::{Answer, Request, done, int64};
+use super::jobs::{JobId, permitted};
+use super::request::{Answer, Request, done};
 use super::run_schedule::advance;
 use super::run_states::{Course, Ending, Outcome, Run, cleanup};
 use super::runs::{RunId, find, require};
@@ -80,13 +79,8 @@ pub(super) fn cancel(request: &Request, state: &mut crate::State, caller: &Calle
 
 /// `POST jobs/runs/cancel-all`
 pub(super) fn cancel_all(request: &Request, state: &mut crate::State, caller: &Caller) -> Answer {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(deserialize_with = "int64")]
-        job_id: i64,
-    }
     advance(&request.world, state);
-    let body: Body = request.json()?;
+    let body: JobId = request.json()?;
     permitted(&state.databricks, caller, body.job_id, "CAN_MANAGE_RUN")?;
     cancel_all_of(&request.world, &mut state.databricks, body.job_id);
     done()
